@@ -1,0 +1,27 @@
+/*
+ * The commands of dmstore: one function each, in tools/command_NAME.c. They receive the arguments
+ * from the command's name on (argv[0] is "ingest") and return the exit status of the program (see
+ * report.h).
+ */
+#ifndef DMSTORE_TOOLS_COMMANDS_H
+#define DMSTORE_TOOLS_COMMANDS_H
+
+int command_add_column(int argc, char **argv);
+int command_append(int argc, char **argv);
+int command_compact(int argc, char **argv);
+int command_create(int argc, char **argv);
+int command_export(int argc, char **argv);
+int command_get(int argc, char **argv);
+int command_info(int argc, char **argv);
+int command_ingest(int argc, char **argv);
+int command_ls(int argc, char **argv);
+int command_merge(int argc, char **argv);
+int command_missing(int argc, char **argv);
+int command_recover(int argc, char **argv);
+int command_rm(int argc, char **argv);
+int command_sample(int argc, char **argv);
+int command_seal(int argc, char **argv);
+int command_snapshot(int argc, char **argv);
+int command_verify(int argc, char **argv);
+
+#endif

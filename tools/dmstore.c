@@ -1,0 +1,140 @@
+/*
+ * The program dmstore: finds the command that its first argument names and runs it. The table of
+ * commands below is all there is to dispatch and to --help.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "config.h"
+#include "report.h"
+
+static const struct command {
+    const char *name; /* NULL: `summary` is the heading of a group of commands */
+    const char *summary;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {NULL, "Making a store and filling it", NULL},
+    {"create", "make an empty store with its columns", command_create},
+    {"add-column", "add an output or scalar column to a store", command_add_column},
+    {"sample", "draw training masks of a fixed size", command_sample},
+    {"ingest", "take in masks and outputs from .npy files or a spool", command_ingest},
+    {"append", "take in rows from standard input, durably, as they come", command_append},
+    {NULL, "Reading", NULL},
+    {"info", "what a store holds, in short", command_info},
+    {"ls", "columns and chunks with sizes, ratios and counts", command_ls},
+    {"get", "print one model's mask, outputs and scalars", command_get},
+    {"missing", "model ids that are not there, as ranges", command_missing},
+    {"export", "write masks, outputs, scalars and ids as .npy files", command_export},
+    {"snapshot", "publish the current state as a manifest file for readers", command_snapshot},
+    {NULL, "Keeping", NULL},
+    {"seal", "turn staged rows into chunks now", command_seal},
+    {"rm", "remove models by id", command_rm},
+    {"compact", "drop removed rows, join small chunks, change the codec", command_compact},
+    {"merge", "copy the models of other stores into one", command_merge},
+    {"verify", "check every byte, name what is damaged", command_verify},
+    {"recover", "rebuild the index from the chunk files alone", command_recover},
+};
+
+#define COMMAND_CT (sizeof(commands) / sizeof(commands[0]))
+
+static void print_help(FILE *file)
+{
+    fputs("Usage: dmstore COMMAND [arguments]\n"
+          "\n"
+          "Keeps the training masks and the outputs of models that were trained on random\n"
+          "subsets of one training set.\n",
+          file);
+    for (size_t i = 0; i < COMMAND_CT; i++) {
+        if (commands[i].name)
+            fprintf(file, "  %-12s %s\n", commands[i].name, commands[i].summary);
+        else
+            fprintf(file, "\n%s:\n", commands[i].summary);
+    }
+    fputs("\n'dmstore COMMAND --help' and dmstore-COMMAND(1) say more about one command.\n", file);
+}
+
+/* Levenshtein distance: how many letters must be added, taken away or changed. */
+static size_t edit_distance(const char *first, const char *second)
+{
+    enum { LONGEST = 32 };
+    size_t first_bytes = strlen(first), second_bytes = strlen(second);
+    size_t row[LONGEST + 1];
+
+    if (first_bytes > LONGEST || second_bytes > LONGEST)
+        return LONGEST;
+    for (size_t j = 0; j <= second_bytes; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= first_bytes; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= second_bytes; j++) {
+            size_t best = diagonal + (first[i - 1] != second[j - 1]);
+
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[second_bytes];
+}
+
+static int fail_unknown_command(const char *name)
+{
+    const char *nearest = NULL;
+    size_t nearest_distance = 3; /* what is further away is no slip of the finger */
+
+    for (size_t i = 0; i < COMMAND_CT; i++) {
+        size_t distance;
+
+        if (!commands[i].name)
+            continue;
+        distance = edit_distance(name, commands[i].name);
+        if (distance < nearest_distance) {
+            nearest_distance = distance;
+            nearest = commands[i].name;
+        }
+    }
+    fprintf(stderr, "dmstore: unknown command '%s'", name);
+    if (nearest)
+        fprintf(stderr, "; did you mean '%s'?\n", nearest);
+    else
+        fputs("; 'dmstore --help' lists the commands\n", stderr);
+    return TOOL_USAGE;
+}
+
+static int finish_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return TOOL_OK;
+    perror("dmstore: cannot write to standard output");
+    return TOOL_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : NULL;
+
+    if (!name) {
+        print_help(stderr);
+        return TOOL_USAGE;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
+        print_help(stdout);
+        return finish_output();
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("dmstore %s\n", PACKAGE_VERSION);
+        return finish_output();
+    }
+    for (size_t i = 0; i < COMMAND_CT; i++) {
+        if (commands[i].name && strcmp(commands[i].name, name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    return fail_unknown_command(name);
+}

@@ -5,7 +5,7 @@
 #
 #   --quick          the first stage only
 #   --campaign       the long versions of the crash and damage tests (hours)
-#   --build-dir DIR  where to build (default: build/check in the source tree; also DMSTORE_BUILD_DIR)
+#   --build-dir DIR  where to build (default: build/check in the source tree; also DMSTORE_CHECK_DIR)
 #   --only STAGE     this stage; can be repeated
 #
 # Stages: gcc (all tests), clang (unit tests and fuzz corpora), asan (all tests, address and undefined sanitizers), tsan
@@ -17,7 +17,7 @@
 set -euo pipefail
 
 source_dir=$(cd "$(dirname "$0")/.." && pwd)
-build_dir=${DMSTORE_BUILD_DIR:-$source_dir/build/check}
+build_dir=${DMSTORE_CHECK_DIR:-$source_dir/build/check}
 stages=()
 jobs=$(nproc)
 

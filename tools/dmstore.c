@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "commands.h"
-#include "config.h"
 #include "report.h"
 
 static const struct command {

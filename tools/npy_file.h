@@ -1,0 +1,78 @@
+/*
+ * .npy files as the tools read and write them. Reading goes through pread and never through a
+ * mapping, so that a file that is cut short meanwhile is an error and not a signal; writing goes to
+ * a temporary name that becomes the file's own when everything is on disk.
+ *
+ * The first dimension is the rows. Functions return 0 or a negative enum dms_error with the message
+ * set (see report.h); messages name the file.
+ */
+#ifndef DMSTORE_TOOLS_NPY_FILE_H
+#define DMSTORE_TOOLS_NPY_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <dmstore/npy.h>
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* An open file; may be read by several threads at once. */
+struct npy_file {
+    int descriptor;
+    const char *path; /* the caller's */
+    struct dms_npy npy;
+    uint64_t row_ct;
+    uint64_t row_values; /* values in one row: the product of all dimensions but the first */
+    uint64_t row_bytes;
+};
+
+/* Opens `path` (which must live as long as *file) and holds its length against its header. After a
+ * failure *file needs no closing; a zeroed one may be closed, too. */
+int npy_file_open(struct npy_file *file, const char *path);
+void npy_file_close(struct npy_file *file);
+
+/* Reads bytes byte .. byte + byte_ct - 1 of each of rows row .. row + row_ct - 1, without gaps. */
+int npy_file_read(const struct npy_file *file, uint64_t row, uint64_t row_ct, uint64_t byte,
+                  uint64_t byte_ct, void *out);
+
+/* Reads a whole file of integers, shape (m,) or (m, 1), as u64; negative ones are refused. `what`
+ * names its purpose in messages. The caller frees *values. */
+int npy_file_read_integers(const char *path, const char *what, uint64_t **values,
+                           uint64_t *value_ct);
+
+#define NPY_DESCRIPTION_BYTES 256
+
+/* Writes dtype and shape for people, e.g. "float16 (310000, 10000)", into `text`; returns it. */
+char *npy_describe(const struct dms_npy *npy, char text[NPY_DESCRIPTION_BYTES]);
+
+/* Writes dimensions as Python does, e.g. "(5,)", into `text`. */
+void npy_describe_shape(uint32_t dimension_ct, const uint64_t *dimensions, char *text,
+                        size_t text_bytes);
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+struct npy_writer {
+    int descriptor;
+    char *path;
+    char *temporary_path;
+    struct dms_npy npy;
+    uint64_t row_bytes;
+};
+
+/* Starts the file `path` (replaced if it is there) of kind, item_bytes and dimensions as in
+ * struct dms_npy. End it with npy_writer_commit or npy_writer_abandon; a zeroed writer may be
+ * abandoned. */
+int npy_writer_create(struct npy_writer *writer, const char *path, char kind, uint32_t item_bytes,
+                      uint32_t dimension_ct, const uint64_t *dimensions);
+
+/* Writes whole rows at their place; may be called by several threads for different rows. */
+int npy_writer_write(const struct npy_writer *writer, uint64_t row, uint64_t row_ct,
+                     const void *rows);
+
+/* Syncs the file and gives it its name. The writer is ended also when this fails. */
+int npy_writer_commit(struct npy_writer *writer);
+
+/* Removes what was written; nothing after npy_writer_commit. */
+void npy_writer_abandon(struct npy_writer *writer);
+
+#endif

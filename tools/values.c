@@ -1,0 +1,205 @@
+/*
+ * Prints values of columns; see values.h.
+ */
+#include "values.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+double value_of_f16(uint16_t bits)
+{
+    int exponent = bits >> 10 & 31;
+    int fraction = bits & 1023;
+    double magnitude;
+
+    if (exponent == 31)
+        magnitude = fraction ? NAN : INFINITY;
+    else if (exponent == 0)
+        magnitude = ldexp(fraction, -24);
+    else
+        magnitude = ldexp(1024 + fraction, exponent - 25);
+    return bits & 0x8000 ? -magnitude : magnitude;
+}
+
+/* Value `index` of an array of `type`, which need not be aligned. */
+#define LOAD(type, values, index)                                                              \
+    ({                                                                                         \
+        type loaded_;                                                                          \
+        memcpy(&loaded_, (const uint8_t *)(values) + (index) * sizeof(loaded_), sizeof(loaded_)); \
+        loaded_;                                                                               \
+    })
+
+double value_as_double(const struct dms_column *column, const void *values, uint64_t index)
+{
+    switch (column->dtype) {
+    case DMS_BOOL:
+    case DMS_U8:
+        return LOAD(uint8_t, values, index);
+    case DMS_F16:
+        return value_of_f16(LOAD(uint16_t, values, index));
+    case DMS_F32:
+        return LOAD(float, values, index);
+    case DMS_F64:
+        return LOAD(double, values, index);
+    case DMS_I32:
+        return LOAD(int32_t, values, index);
+    case DMS_U32:
+        return LOAD(uint32_t, values, index);
+    case DMS_I64:
+        return (double)LOAD(int64_t, values, index);
+    case DMS_U64:
+        return (double)LOAD(uint64_t, values, index);
+    case DMS_TEXT:
+        break;
+    }
+    return NAN;
+}
+
+/* Whether `text` reads back as the f16 with these bits: it is nearer to it than to its neighbours. */
+static bool reads_back_as_f16(const char *text, uint16_t bits)
+{
+    double read = strtod(text, NULL);
+    double value = value_of_f16(bits);
+    double error = fabs(read - value);
+
+    /* Infinity is no neighbour: what is above the largest f16 must not be read as larger. */
+    double above = value_of_f16((uint16_t)(bits + 1));
+    double below = bits & 0x7fff ? value_of_f16((uint16_t)(bits - 1)) : -above;
+
+    if (isinf(above))
+        return error == 0;
+    return error < fabs(read - above) && error < fabs(read - below);
+}
+
+static bool reads_back(const struct dms_column *column, const char *text, double value,
+                       uint16_t f16_bits)
+{
+    switch (column->dtype) {
+    case DMS_F16:
+        return reads_back_as_f16(text, f16_bits);
+    case DMS_F32:
+        return strtof(text, NULL) == (float)value;
+    default:
+        return strtod(text, NULL) == value;
+    }
+}
+
+/* Prints a number of a floating-point column. */
+static void print_float(const struct dms_column *column, const void *values, uint64_t index,
+                        FILE *file)
+{
+    double value = value_as_double(column, values, index);
+    uint16_t f16_bits = column->dtype == DMS_F16 ? LOAD(uint16_t, values, index) : 0;
+    int digit_ct = column->dtype == DMS_F16 ? 3 : 6; /* fewer are seldom enough */
+    int digit_max = column->dtype == DMS_F16 ? 5 : column->dtype == DMS_F32 ? 9 : 17;
+    char text[48];
+
+    if (!isfinite(value)) {
+        fputs(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf", file);
+        return;
+    }
+    if (value == trunc(value))
+        digit_ct = digit_max; /* 2049, not 2.05e+03; %g drops zeros */
+    do {
+        snprintf(text, sizeof(text), "%.*g", digit_ct, value);
+    } while (digit_ct++ < digit_max && !reads_back(column, text, value, f16_bits));
+    fputs(text, file);
+}
+
+static int text_bytes(const struct dms_column *column, const void *values, uint64_t index)
+{
+    size_t width = dms_column_value_bytes(column);
+
+    return (int)strnlen((const char *)values + index * width, width);
+}
+
+void value_print(const struct dms_column *column, const void *values, uint64_t index, FILE *file)
+{
+    switch (column->dtype) {
+    case DMS_BOOL:
+    case DMS_U8:
+        fprintf(file, "%u", LOAD(uint8_t, values, index));
+        break;
+    case DMS_F16:
+    case DMS_F32:
+    case DMS_F64:
+        print_float(column, values, index, file);
+        break;
+    case DMS_I32:
+        fprintf(file, "%" PRId32, LOAD(int32_t, values, index));
+        break;
+    case DMS_U32:
+        fprintf(file, "%" PRIu32, LOAD(uint32_t, values, index));
+        break;
+    case DMS_I64:
+        fprintf(file, "%" PRId64, LOAD(int64_t, values, index));
+        break;
+    case DMS_U64:
+        fprintf(file, "%" PRIu64, LOAD(uint64_t, values, index));
+        break;
+    case DMS_TEXT:
+        fwrite((const char *)values + index * dms_column_value_bytes(column), 1,
+               (size_t)text_bytes(column, values, index), file);
+        break;
+    }
+}
+
+static void json_text_value(struct json_writer *json, const char *key,
+                            const struct dms_column *column, const void *values, uint64_t index)
+{
+    char text[256]; /* text columns have at most 255 bytes */
+
+    snprintf(text, sizeof(text), "%.*s", text_bytes(column, values, index),
+             (const char *)values + index * dms_column_value_bytes(column));
+    json_text(json, key, text);
+}
+
+void value_json(struct json_writer *json, const char *key, const struct dms_column *column,
+                const void *values, uint64_t index)
+{
+    double value;
+
+    switch (column->dtype) {
+    case DMS_BOOL:
+        json_bool(json, key, LOAD(uint8_t, values, index) != 0);
+        return;
+    case DMS_I64:
+        json_i64(json, key, LOAD(int64_t, values, index));
+        return;
+    case DMS_U64:
+        json_u64(json, key, LOAD(uint64_t, values, index));
+        return;
+    case DMS_TEXT:
+        json_text_value(json, key, column, values, index);
+        return;
+    default:
+        break;
+    }
+    value = value_as_double(column, values, index);
+    if (isnan(value))
+        json_text(json, key, "NaN");
+    else if (isinf(value))
+        json_text(json, key, value > 0 ? "Infinity" : "-Infinity");
+    else
+        json_double(json, key, value);
+}
+
+void column_print_shape(const struct dms_column *column, FILE *file)
+{
+    if (column->dimension_ct == 0)
+        fputc('1', file);
+    for (uint32_t i = 0; i < column->dimension_ct; i++)
+        fprintf(file, "%s%" PRIu64, i > 0 ? "x" : "", column->dimensions[i]);
+}
+
+char *column_dtype_text(const struct dms_column *column, char text[DTYPE_TEXT_BYTES])
+{
+    if (column->dtype == DMS_TEXT)
+        snprintf(text, DTYPE_TEXT_BYTES, "s%u", column->element_bits / 8);
+    else
+        snprintf(text, DTYPE_TEXT_BYTES, "%s", dms_dtype_name(column->dtype));
+    return text;
+}

@@ -1,12 +1,12 @@
 /*
  * The inner loops: pure functions on pointers and sizes, in one table per instruction set.
  *
- * kernels/ref defines what each does, in portable C; every other variant gives the same bytes and the
- * same numbers, exactly (no tolerance). For all of them: any size, zero included; any alignment of
- * bits and values (float16 and float32 ones too), natural alignment of counts and sums; only what the
- * contract names is read and written; inputs and outputs do not overlap; no state, so any number of
- * threads may call them. Bit k of packed bits is bit k & 7 of byte k >> 3. Values of more than one
- * byte are in the machine's own byte order.
+ * kernels/ref defines what each does, in portable C; every other variant gives the same bytes and
+ * the same numbers, exactly (no tolerance). For all of them: any size, zero included; any alignment
+ * of bits and values (float16 and float32 ones too), natural alignment of counts and sums; only
+ * what the contract names is read and written; inputs and outputs do not overlap; no state, so any
+ * number of threads may call them. Bit k of packed bits is bit k & 7 of byte k >> 3. Values of more
+ * than one byte are in the machine's own byte order.
  */
 #ifndef DMS_KERNELS_KERNELS_H
 #define DMS_KERNELS_KERNELS_H
@@ -18,8 +18,8 @@ __extension__ typedef __int128 dms_int128;
 __extension__ typedef unsigned __int128 dms_uint128;
 
 /*
- * Sums of float16 values without rounding: each finite float16 is a multiple of 2^-24 below 2^16, so
- * the fields hold more than 2^46 of them.
+ * Sums of float16 values without rounding: each finite float16 is a multiple of 2^-24 below 2^16,
+ * so the fields hold more than 2^46 of them.
  */
 struct dms_exact_sum {
     dms_int128 sum;         /* of the finite values, in units of 2^-24 */
@@ -45,15 +45,15 @@ struct dms_kernels {
     uint64_t (*popcount)(const uint8_t *bits, size_t byte_ct);
 
     /*
-     * counts[k] += the number of rows whose bit k is set, for k < bit_ct. Row i is the (bit_ct + 7) / 8
-     * bytes at bits + i * row_stride (in bytes). The sums must stay below 2^32.
+     * counts[k] += the number of rows whose bit k is set, for k < bit_ct. Row i is the (bit_ct + 7)
+     * / 8 bytes at bits + i * row_stride (in bytes). The sums must stay below 2^32.
      */
     void (*count_columns)(const uint8_t *bits, size_t row_ct, size_t row_stride, size_t bit_ct,
                           uint32_t *counts);
 
     /*
-     * Byte-plane split: planes[p * value_ct + i] = byte p (in memory order) of value i. value_size is
-     * 2 or 4; both sides have value_ct * value_size bytes.
+     * Byte-plane split: planes[p * value_ct + i] = byte p (in memory order) of value i. value_size
+     * is 2 or 4; both sides have value_ct * value_size bytes.
      */
     void (*split_bytes)(const uint8_t *values, size_t value_ct, size_t value_size, uint8_t *planes);
 
@@ -62,8 +62,9 @@ struct dms_kernels {
 
     /*
      * Rounds to the nearest float16, ties to even; subnormals, zeros' signs and infinities as in
-     * IEEE 754; a NaN becomes a quiet NaN with the sign and the upper bits of the payload. Converts all
-     * n values and returns the index of the first finite one that became an infinity, n if none did.
+     * IEEE 754; a NaN becomes a quiet NaN with the sign and the upper bits of the payload. Converts
+     * all n values and returns the index of the first finite one that became an infinity, n if none
+     * did.
      */
     size_t (*f32_to_f16)(const float *from, size_t n, uint16_t *to);
 

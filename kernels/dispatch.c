@@ -1,0 +1,82 @@
+/*
+ * Chooses the table of kernels for the machine at hand, once per process.
+ */
+#include "kernels/variants.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+struct variant {
+    const struct dms_kernels *kernels;
+    bool (*supported)(void);
+};
+
+static bool always_supported(void)
+{
+    return true;
+}
+
+/* Each of these tests exactly the instruction sets that its variant's files are compiled for. */
+#if defined(__x86_64__)
+static bool avx2_supported(void)
+{
+    unsigned eax, ebx, ecx = 0, edx;
+
+    /* Not every compiler's __builtin_cpu_supports() knows F16C. */
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & bit_F16C) == 0)
+        return false;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("popcnt");
+}
+
+static bool avx512_supported(void)
+{
+    return avx2_supported() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi");
+}
+#endif
+
+/* Best first. */
+static const struct variant variants[] = {
+#if defined(__x86_64__)
+    {&dms_kernels_avx512, avx512_supported},
+    {&dms_kernels_avx2, avx2_supported},
+#endif
+    {&dms_kernels_ref, always_supported},
+};
+static const size_t variant_ct = sizeof(variants) / sizeof(variants[0]);
+
+static const struct dms_kernels *chosen;
+static pthread_once_t choice = PTHREAD_ONCE_INIT;
+
+const struct dms_kernels *dms_kernels_by_name(const char *name)
+{
+    for (size_t i = 0; i < variant_ct; i++)
+        if (strcmp(variants[i].kernels->name, name) == 0 && variants[i].supported())
+            return variants[i].kernels;
+    return NULL;
+}
+
+static void choose(void)
+{
+    const char *forced = getenv("DMS_KERNELS");
+
+    if (forced != NULL)
+        chosen = dms_kernels_by_name(forced);
+    for (size_t i = 0; chosen == NULL && i < variant_ct; i++)
+        if (variants[i].supported())
+            chosen = variants[i].kernels;
+}
+
+const struct dms_kernels *dms_kernels_get(void)
+{
+    pthread_once(&choice, choose);
+    return chosen;
+}

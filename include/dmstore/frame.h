@@ -22,7 +22,7 @@ DMS_API int dms_frame_header_decode(const struct dms_schema *schema, const uint8
                                     struct dms_frame *frame);
 
 /* Points into a payload: *mask, and values[i] for the i-th output or scalar column (NULL: not there). `values` has
- * column_ct - 2 entries. INVALID: bits set after the last example, bool values other than 0 and 1. */
+ * column_ct - 2 entries, which are not aligned. INVALID: bits set after the last example, bool values other than 0 and 1. */
 DMS_API int dms_frame_payload_decode(const struct dms_schema *schema, const struct dms_frame *frame, const uint8_t *payload,
                                      const uint8_t **mask, const void **values);
 

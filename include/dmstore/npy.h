@@ -29,8 +29,9 @@ DMS_API int dms_npy_header_bytes(const uint8_t *data, size_t bytes, size_t *head
  * that overflows. */
 DMS_API int dms_npy_parse(const uint8_t *data, size_t bytes, struct dms_npy *npy);
 
-/* Prints a version 1.0 header for kind, item_bytes and dimensions; sets data_offset and data_bytes. `header` is
- * DMS_NPY_HEADER_BYTES long, all of it is written. */
+/* Prints the version 1.0 header of an array of this kind, item_bytes and dimensions, byte for byte as NumPy does; sets
+ * data_offset and data_bytes. The header is the first data_offset bytes of `header`, which has DMS_NPY_HEADER_BYTES.
+ * INVALID: a shape that overflows. */
 #define DMS_NPY_HEADER_BYTES 256
 DMS_API int dms_npy_print(struct dms_npy *npy, uint8_t *header);
 

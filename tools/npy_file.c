@@ -242,58 +242,43 @@ static bool load_integer(const uint8_t *data, const struct dms_npy *npy, uint64_
     return !negative;
 }
 
-static int read_integers(const struct npy_file *file, const char *what, uint64_t *values)
+int npy_file_open_integers(struct npy_file *file, const char *path, const char *what)
 {
-    uint8_t block[INTEGER_BLOCK_ROWS * sizeof(uint64_t)];
-
-    for (uint64_t row = 0; row < file->row_ct; row += INTEGER_BLOCK_ROWS) {
-        uint64_t row_ct =
-            file->row_ct - row < INTEGER_BLOCK_ROWS ? file->row_ct - row : INTEGER_BLOCK_ROWS;
-        int code = npy_file_read(file, row, row_ct, 0, file->row_bytes, block);
-
-        if (code < 0)
-            return code;
-        for (uint64_t i = 0; i < row_ct; i++) {
-            if (!load_integer(block + i * file->npy.item_bytes, &file->npy, &values[row + i]))
-                return dms_source_fail(DMS_ERR_INVALID, "%s of '%s' is negative in row %" PRIu64,
-                                       what, file->path, row + i);
-        }
-    }
-    return 0;
-}
-
-int npy_file_read_integers(const char *path, const char *what, uint64_t **values,
-                           uint64_t *value_ct)
-{
-    struct npy_file file;
-    uint64_t *numbers = NULL;
     char description[NPY_DESCRIPTION_BYTES];
-    int code = npy_file_open(&file, path);
+    int code = npy_file_open(file, path);
 
     if (code < 0)
         return code;
-    if (!strchr("biu", file.npy.kind) || file.npy.dimension_ct > 2 || file.row_values != 1) {
-        code = dms_source_fail(DMS_ERR_INVALID,
-                               "'%s' is %s; wanted one %s a row: integers, shape (rows,)", path,
-                               npy_describe(&file.npy, description), what);
-        goto out;
-    }
-    numbers = calloc(file.row_ct + 1, sizeof(*numbers));
-    if (!numbers) {
-        code = dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for the %" PRIu64 " rows of '%s'",
-                               file.row_ct, path);
-        goto out;
-    }
-    code = read_integers(&file, what, numbers);
-    if (code < 0)
-        goto out;
-    *values = numbers;
-    *value_ct = file.row_ct;
-    numbers = NULL;
-out:
-    free(numbers);
-    npy_file_close(&file);
+    if (strchr("biu", file->npy.kind) && file->npy.dimension_ct <= 2 && file->row_values == 1)
+        return 0;
+    code = dms_source_fail(DMS_ERR_INVALID,
+                           "'%s' is %s; wanted one %s a row: integers of shape (rows,)", path,
+                           npy_describe(&file->npy, description), what);
+    npy_file_close(file);
     return code;
+}
+
+int npy_file_read_integers(const struct npy_file *file, const char *what, uint64_t row,
+                           uint64_t row_ct, uint64_t *values)
+{
+    uint8_t block[INTEGER_BLOCK_ROWS * sizeof(uint64_t)];
+
+    for (uint64_t done = 0; done < row_ct; done += INTEGER_BLOCK_ROWS) {
+        uint64_t block_ct = row_ct - done < INTEGER_BLOCK_ROWS ? row_ct - done : INTEGER_BLOCK_ROWS;
+        int code = npy_file_read(file, row + done, block_ct, 0, file->row_bytes, block);
+
+        if (code < 0)
+            return code;
+        for (uint64_t i = 0; i < block_ct; i++) {
+            const uint8_t *integer = block + i * file->npy.item_bytes;
+
+            if (!load_integer(integer, &file->npy, &values[done + i]))
+                return dms_source_fail(DMS_ERR_INVALID,
+                                       "'%s': the %s of row %" PRIu64 " is negative", file->path,
+                                       what, row + done + i);
+        }
+    }
+    return 0;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -35,10 +35,13 @@ void npy_file_close(struct npy_file *file);
 int npy_file_read(const struct npy_file *file, uint64_t row, uint64_t row_ct, uint64_t byte,
                   uint64_t byte_ct, void *out);
 
-/* Reads a whole file of integers, shape (m,) or (m, 1), as u64; negative ones are refused. `what`
- * names its purpose in messages. The caller frees *values. */
-int npy_file_read_integers(const char *path, const char *what, uint64_t **values,
-                           uint64_t *value_ct);
+/* Opens a file of one integer (or bool) a row, shape (m,) or (m, 1). `what` names one of them in
+ * messages, e.g. "model id". */
+int npy_file_open_integers(struct npy_file *file, const char *path, const char *what);
+
+/* Reads rows row .. row + row_ct - 1 of such a file; negative integers are refused. */
+int npy_file_read_integers(const struct npy_file *file, const char *what, uint64_t row,
+                           uint64_t row_ct, uint64_t *values);
 
 #define NPY_DESCRIPTION_BYTES 256
 

@@ -125,8 +125,9 @@ int id_ranges_parse(const char *text, struct id_ranges *ranges)
         int code;
 
         if (!parse_range(part, bytes, &range))
-            return dms_source_fail(DMS_ERR_INVALID, "'%.*s' is not an id or a range of ids like 3-7",
-                                   (int)bytes, part);
+            return dms_source_fail(DMS_ERR_INVALID,
+                                   "'%.*s' is not an id or a range of ids like 3-7", (int)bytes,
+                                   part);
         code = reserve(ranges, 1);
         if (code < 0)
             return code;

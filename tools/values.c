@@ -9,27 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-double value_of_f16(uint16_t bits)
-{
-    int exponent = bits >> 10 & 31;
-    int fraction = bits & 1023;
-    double magnitude;
+#include <dmstore/convert.h>
 
-    if (exponent == 31)
-        magnitude = fraction ? NAN : INFINITY;
-    else if (exponent == 0)
-        magnitude = ldexp(fraction, -24);
-    else
-        magnitude = ldexp(1024 + fraction, exponent - 25);
-    return bits & 0x8000 ? -magnitude : magnitude;
+static double value_of_f16(uint16_t bits)
+{
+    float value;
+
+    dms_f16_to_f32(&bits, 1, &value);
+    return value;
 }
 
 /* Value `index` of an array of `type`, which need not be aligned. */
-#define LOAD(type, values, index)                                                              \
-    ({                                                                                         \
-        type loaded_;                                                                          \
+#define LOAD(type, values, index)                                                                 \
+    ({                                                                                            \
+        type loaded_;                                                                             \
         memcpy(&loaded_, (const uint8_t *)(values) + (index) * sizeof(loaded_), sizeof(loaded_)); \
-        loaded_;                                                                               \
+        loaded_;                                                                                  \
     })
 
 double value_as_double(const struct dms_column *column, const void *values, uint64_t index)
@@ -58,7 +53,8 @@ double value_as_double(const struct dms_column *column, const void *values, uint
     return NAN;
 }
 
-/* Whether `text` reads back as the f16 with these bits: it is nearer to it than to its neighbours. */
+/* Whether `text` reads back as the f16 with these bits: it is nearer to it than to its neighbours.
+ */
 static bool reads_back_as_f16(const char *text, uint16_t bits)
 {
     double read = strtod(text, NULL);
@@ -95,13 +91,14 @@ static void print_float(const struct dms_column *column, const void *values, uin
     uint16_t f16_bits = column->dtype == DMS_F16 ? LOAD(uint16_t, values, index) : 0;
     int digit_ct = column->dtype == DMS_F16 ? 3 : 6; /* fewer are seldom enough */
     int digit_max = column->dtype == DMS_F16 ? 5 : column->dtype == DMS_F32 ? 9 : 17;
+    double integer_limit = column->dtype == DMS_F16 ? 1e5 : column->dtype == DMS_F32 ? 1e9 : 1e15;
     char text[48];
 
     if (!isfinite(value)) {
         fputs(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf", file);
         return;
     }
-    if (value == trunc(value))
+    if (value == trunc(value) && fabs(value) < integer_limit)
         digit_ct = digit_max; /* 2049, not 2.05e+03; %g drops zeros */
     do {
         snprintf(text, sizeof(text), "%.*g", digit_ct, value);
@@ -185,21 +182,4 @@ void value_json(struct json_writer *json, const char *key, const struct dms_colu
         json_text(json, key, value > 0 ? "Infinity" : "-Infinity");
     else
         json_double(json, key, value);
-}
-
-void column_print_shape(const struct dms_column *column, FILE *file)
-{
-    if (column->dimension_ct == 0)
-        fputc('1', file);
-    for (uint32_t i = 0; i < column->dimension_ct; i++)
-        fprintf(file, "%s%" PRIu64, i > 0 ? "x" : "", column->dimensions[i]);
-}
-
-char *column_dtype_text(const struct dms_column *column, char text[DTYPE_TEXT_BYTES])
-{
-    if (column->dtype == DMS_TEXT)
-        snprintf(text, DTYPE_TEXT_BYTES, "s%u", column->element_bits / 8);
-    else
-        snprintf(text, DTYPE_TEXT_BYTES, "%s", dms_dtype_name(column->dtype));
-    return text;
 }

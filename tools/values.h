@@ -1,6 +1,7 @@
 /*
  * Values of columns as people read them: text that reads back as the same number, JSON, and
- * doubles for summaries. Values are laid out in memory as the library gives them (dmstore/schema.h).
+ * doubles for summaries. Values are laid out in memory as the library gives them
+ * (dmstore/schema.h).
  */
 #ifndef DMSTORE_TOOLS_VALUES_H
 #define DMSTORE_TOOLS_VALUES_H
@@ -11,9 +12,6 @@
 #include <dmstore.h>
 
 #include "json.h"
-
-/* The IEEE 754 binary16 number with these bits; exact. */
-double value_of_f16(uint16_t bits);
 
 /* Value `index` of an array of the column's values as a number; not for text. Integers beyond
  * 2^53 are rounded. */
@@ -26,12 +24,5 @@ void value_print(const struct dms_column *column, const void *values, uint64_t i
 /* Writes value `index`. NaN and the infinities, which JSON has no numbers for, become texts. */
 void value_json(struct json_writer *json, const char *key, const struct dms_column *column,
                 const void *values, uint64_t index);
-
-/* Prints the column's shape, e.g. "10000x10"; "1" for a scalar. */
-void column_print_shape(const struct dms_column *column, FILE *file);
-
-/* The column's dtype as `dmstore create` takes it, e.g. "f16", "s32"; written into `text`. */
-#define DTYPE_TEXT_BYTES 16
-char *column_dtype_text(const struct dms_column *column, char text[DTYPE_TEXT_BYTES]);
 
 #endif

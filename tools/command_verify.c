@@ -1,0 +1,133 @@
+/*
+ * dmstore verify: checks every byte of a store and names what is damaged and which models must be
+ * trained again.
+ */
+#include "commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <dmstore.h>
+
+#include "damage_report.h"
+#include "json.h"
+#include "options.h"
+#include "progress.h"
+#include "report.h"
+
+static const char name[] = "verify";
+
+static int run(const char *path, bool quick, struct damage_report *damage,
+               struct dms_verify_report *report)
+{
+    struct progress progress;
+    const struct dms_verify_options options = {
+        .quick = quick,
+        .on_damage = damage_report_add,
+        .damage_context = damage,
+        .progress = progress_update,
+        .progress_context = &progress,
+    };
+    int code;
+
+    progress_begin(&progress, name, PROGRESS_BYTES);
+    code = dms_verify(path, &options, report);
+    progress_end(&progress);
+    return code < 0 ? code : damage->code;
+}
+
+static int verify_as_text(const char *path, bool quick, struct damage_report *damage,
+                          struct dms_verify_report *report)
+{
+    char bytes[TOOL_HUMAN_BYTES];
+    int code = run(path, quick, damage, report);
+
+    if (code < 0)
+        return code;
+    printf("%s: %" PRIu64 " segments, %" PRIu64 " commits, %" PRIu64 " chunks, %s %s\n", path,
+           report->segment_ct, report->commit_ct, report->chunk_ct,
+           tool_human_bytes(report->checked_bytes, bytes), quick ? "checked quickly" : "checked");
+    if (report->orphan_bytes > 0)
+        printf("%s after the last commit were left by a crash: no damage\n",
+               tool_human_bytes(report->orphan_bytes, bytes));
+    if (report->damage_ct == 0) {
+        puts("good");
+        return 0;
+    }
+    printf("DAMAGED in %" PRIu64 " places", report->damage_ct);
+    if (damage->lost.item_ct > 0) {
+        printf("; %" PRIu64 " models to train again: ", report->lost_id_ct);
+        id_ranges_print(&damage->lost, stdout);
+    }
+    putchar('\n');
+    return 0;
+}
+
+static int verify_as_json(const char *path, bool quick, struct damage_report *damage,
+                          struct dms_verify_report *report)
+{
+    struct json_writer json;
+    int code, text_code;
+
+    damage->json = &json;
+    json_begin(&json, stdout);
+    json_object_open(&json, NULL);
+    json_text(&json, "store", path);
+    json_bool(&json, "quick", quick);
+    json_array_open(&json, "damage");
+    code = run(path, quick, damage, report);
+    json_array_close(&json);
+    if (code < 0) {
+        json_text(&json, "error", dms_error_message());
+    } else {
+        json_bool(&json, "good", report->damage_ct == 0);
+        json_u64(&json, "segments", report->segment_ct);
+        json_u64(&json, "commits", report->commit_ct);
+        json_u64(&json, "chunks", report->chunk_ct);
+        json_u64(&json, "checked_bytes", report->checked_bytes);
+        json_u64(&json, "orphan_bytes", report->orphan_bytes);
+        json_u64(&json, "lost_id_count", report->lost_id_ct);
+        text_code = damage_report_json_ids(&json, "lost_ids", &damage->lost);
+        code = text_code < 0 ? text_code : code;
+    }
+    json_object_close(&json);
+    json_end(&json);
+    return code;
+}
+
+int command_verify(int argc, char **argv)
+{
+    bool quick = false, as_json = false;
+    const struct tool_option options[] = {
+        OPTION_FLAG("quick", 0, &quick,
+                    "check headers, hashes of stored bytes and the index, but decode nothing"),
+        OPTION_FLAG("json", 0, &as_json, "print the report as JSON"),
+        OPTION_END,
+    };
+    const struct tool_usage usage = {
+        .command = name,
+        .synopsis = "STORE [--quick] [--json]",
+        .description =
+            "Reads every byte of STORE and checks every hash and every rule of the format.\n"
+            "Prints each damage with the models that must be trained again. Exits with 1\n"
+            "if there is any.\n",
+        .positional_min = 1,
+        .positional_max = 1,
+        .options = options,
+    };
+    struct damage_report damage = {0};
+    struct dms_verify_report report = {0};
+    char **positionals;
+    int code, status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
+
+    if (status != TOOL_CONTINUE)
+        return status;
+    code = as_json ? verify_as_json(positionals[0], quick, &damage, &report)
+                   : verify_as_text(positionals[0], quick, &damage, &report);
+    if (code < 0)
+        status = tool_fail_library(name);
+    else
+        status = report.damage_ct > 0 ? TOOL_FAILED : TOOL_OK;
+    id_ranges_free(&damage.lost);
+    return tool_finish_output(name, status);
+}

@@ -51,8 +51,20 @@ static bool parse_rows(const char *text, uint64_t *first, uint64_t *end)
            (!colon[1] || tool_parse_number(colon + 1, 1000, end)) && *first <= *end;
 }
 
+static int check_assignments(const char *option, const struct tool_list *list)
+{
+    size_t name_bytes;
+
+    for (size_t i = 0; i < list->item_ct; i++) {
+        if (!tool_split_assignment(list->items[i], &name_bytes))
+            return tool_fail_usage(name, "--%s: '%s' is not NAME=FILE", option, list->items[i]);
+    }
+    return TOOL_CONTINUE;
+}
+
 static int check_request(struct request *request)
 {
+    struct dms_sampling ignored;
     bool has_files = request->masks || request->outputs.item_ct + request->scalars.item_ct > 0;
 
     request->end_row = UINT64_MAX;
@@ -79,10 +91,15 @@ static int check_request(struct request *request)
     if (request->rows && !parse_rows(request->rows, &request->first_row, &request->end_row))
         return tool_fail_usage(name, "--rows: '%s' is not A:B (rows A to B-1, A <= B)",
                                request->rows);
-    return TOOL_CONTINUE;
+    /* What alpha means depends on the store; whether it is a number at all does not. */
+    if (request->sampled && sampling_parse(request->sampled, 1, &ignored) < 0)
+        return tool_fail_usage(name, "--sampled: %s", dms_error_message());
+    if (check_assignments("output", &request->outputs) == TOOL_USAGE)
+        return TOOL_USAGE;
+    return check_assignments("scalar", &request->scalars);
 }
 
-static int open_columns(struct npy_source *source, enum dms_column_kind kind, const char *option,
+static int open_columns(struct npy_source *source, enum dms_column_kind kind,
                         const struct tool_list *list)
 {
     for (size_t i = 0; i < list->item_ct; i++) {
@@ -90,9 +107,6 @@ static int open_columns(struct npy_source *source, enum dms_column_kind kind, co
         const char *path = tool_split_assignment(list->items[i], &name_bytes);
         int code;
 
-        if (!path)
-            return dms_source_fail(DMS_ERR_INVALID, "--%s: '%s' is not NAME=FILE", option,
-                                   list->items[i]);
         code = npy_source_open_column(source, kind, list->items[i], name_bytes, path);
         if (code < 0)
             return code;
@@ -108,9 +122,9 @@ static int open_source(struct npy_source *source, const struct request *request)
     if (request->masks)
         code = npy_source_open_masks(source, request->masks, request->packed_masks);
     if (code == 0)
-        code = open_columns(source, DMS_COLUMN_OUTPUT, "output", &request->outputs);
+        code = open_columns(source, DMS_COLUMN_OUTPUT, &request->outputs);
     if (code == 0)
-        code = open_columns(source, DMS_COLUMN_SCALAR, "scalar", &request->scalars);
+        code = open_columns(source, DMS_COLUMN_SCALAR, &request->scalars);
     if (code == 0)
         code = npy_source_choose_rows(source, request->first_row, request->end_row,
                                       request->completed);

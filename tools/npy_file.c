@@ -1,5 +1,5 @@
 /*
- * Opens, reads and writes .npy files with pread and pwrite; see npy_file.h. The header itself is
+ * Opens, reads and writes .npy files; see npy_file.h. The header itself is
  * parsed and printed by the library (dmstore/npy.h).
  */
 #include "npy_file.h"
@@ -45,26 +45,6 @@ static int read_at(int descriptor, const char *path, uint64_t offset, uint64_t b
         next += got;
         offset += (uint64_t)got;
         bytes -= (uint64_t)got;
-    }
-    return 0;
-}
-
-static int write_at(int descriptor, const char *path, uint64_t offset, uint64_t bytes,
-                    const void *data)
-{
-    const uint8_t *next = data;
-
-    while (bytes > 0) {
-        size_t part = bytes < (1u << 30) ? (size_t)bytes : 1u << 30;
-        ssize_t put = pwrite(descriptor, next, part, (off_t)offset);
-
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return tool_source_fail_errno("cannot write '%s'", path);
-        next += put;
-        offset += (uint64_t)put;
-        bytes -= (uint64_t)put;
     }
     return 0;
 }
@@ -283,56 +263,13 @@ int npy_file_read_integers(const struct npy_file *file, const char *what, uint64
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Sets the writer's path (that of the target of a symbolic link, which shall stay one) and the
- * temporary one beside it. */
-static int set_paths(struct npy_writer *writer, const char *path)
-{
-    struct stat status;
-    size_t bytes;
-
-    if (stat(path, &status) == 0) {
-        if (!S_ISREG(status.st_mode))
-            return dms_source_fail(DMS_ERR_INVALID, "'%s' is there and is not a regular file",
-                                   path);
-        writer->path = realpath(path, NULL);
-    } else {
-        writer->path = strdup(path);
-    }
-    if (!writer->path)
-        return tool_source_fail_errno("cannot write '%s'", path);
-    bytes = strlen(writer->path) + 40;
-    writer->temporary_path = malloc(bytes);
-    if (!writer->temporary_path)
-        return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
-    snprintf(writer->temporary_path, bytes, "%s.%ld.tmp", writer->path, (long)getpid());
-    return 0;
-}
-
-static int sync_directory_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *directory =
-        slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    int descriptor, code = 0;
-
-    if (!directory)
-        return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
-    descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0 || fsync(descriptor) != 0)
-        code = tool_source_fail_errno("cannot sync the directory '%s'", directory);
-    if (descriptor >= 0)
-        close(descriptor);
-    free(directory);
-    return code;
-}
-
 int npy_writer_create(struct npy_writer *writer, const char *path, char kind, uint32_t item_bytes,
                       uint32_t dimension_ct, const uint64_t *dimensions)
 {
     uint8_t header[DMS_NPY_HEADER_BYTES];
     int code;
 
-    *writer = (struct npy_writer){.descriptor = -1};
+    *writer = (struct npy_writer){0};
     writer->npy =
         (struct dms_npy){.kind = kind, .item_bytes = item_bytes, .dimension_ct = dimension_ct};
     memcpy(writer->npy.dimensions, dimensions, dimension_ct * sizeof(*dimensions));
@@ -342,58 +279,33 @@ int npy_writer_create(struct npy_writer *writer, const char *path, char kind, ui
     writer->row_bytes = item_bytes;
     for (uint32_t i = 1; i < dimension_ct; i++)
         writer->row_bytes *= dimensions[i];
-    code = set_paths(writer, path);
+    code = output_file_create(&writer->file, path);
     if (code < 0)
-        goto failed;
-    writer->descriptor = open(writer->temporary_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (writer->descriptor < 0) {
-        code = tool_source_fail_errno("cannot create '%s'", writer->temporary_path);
-        goto failed;
-    }
-    code = write_at(writer->descriptor, writer->temporary_path, 0, writer->npy.data_offset, header);
+        return code;
+    code = output_file_append(&writer->file, writer->npy.data_offset, header);
     if (code < 0)
-        goto failed;
-    return 0;
-failed:
-    npy_writer_abandon(writer);
+        output_file_abandon(&writer->file);
     return code;
 }
 
 int npy_writer_write(const struct npy_writer *writer, uint64_t row, uint64_t row_ct,
                      const void *rows)
 {
-    return write_at(writer->descriptor, writer->temporary_path,
-                    writer->npy.data_offset + row * writer->row_bytes, row_ct * writer->row_bytes,
-                    rows);
+    return output_file_write_at(&writer->file, writer->npy.data_offset + row * writer->row_bytes,
+                                row_ct * writer->row_bytes, rows);
+}
+
+int npy_writer_append(const struct npy_writer *writer, uint64_t row_ct, const void *rows)
+{
+    return output_file_append(&writer->file, row_ct * writer->row_bytes, rows);
 }
 
 int npy_writer_commit(struct npy_writer *writer)
 {
-    int code = 0;
-
-    if (fsync(writer->descriptor) != 0)
-        code = tool_source_fail_errno("cannot sync '%s'", writer->temporary_path);
-    else if (rename(writer->temporary_path, writer->path) != 0)
-        code = tool_source_fail_errno("cannot rename '%s' to '%s'", writer->temporary_path,
-                                      writer->path);
-    else
-        code = sync_directory_of(writer->path);
-    if (code == 0) {
-        free(writer->temporary_path);
-        writer->temporary_path = NULL; /* it has its name: nothing to remove */
-    }
-    npy_writer_abandon(writer);
-    return code;
+    return output_file_commit(&writer->file);
 }
 
 void npy_writer_abandon(struct npy_writer *writer)
 {
-    if (writer->path && writer->descriptor >= 0) {
-        close(writer->descriptor);
-        if (writer->temporary_path)
-            unlink(writer->temporary_path);
-    }
-    free(writer->path);
-    free(writer->temporary_path);
-    *writer = (struct npy_writer){.descriptor = -1};
+    output_file_abandon(&writer->file);
 }

@@ -14,6 +14,8 @@
 
 #include <dmstore/npy.h>
 
+#include "output_file.h"
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 /* An open file; may be read by several threads at once. */
@@ -55,27 +57,29 @@ void npy_describe_shape(uint32_t dimension_ct, const uint64_t *dimensions, char 
 /* ---- writing --------------------------------------------------------------------------------- */
 
 struct npy_writer {
-    int descriptor;
-    char *path;
-    char *temporary_path;
+    struct output_file file;
     struct dms_npy npy;
     uint64_t row_bytes;
 };
 
-/* Starts the file `path` (replaced if it is there) of kind, item_bytes and dimensions as in
- * struct dms_npy. End it with npy_writer_commit or npy_writer_abandon; a zeroed writer may be
- * abandoned. */
+/* Starts the file `path` (see output_file_create) of kind, item_bytes and dimensions as in struct
+ * dms_npy. End it with npy_writer_commit or npy_writer_abandon; a zeroed writer may be abandoned.
+ */
 int npy_writer_create(struct npy_writer *writer, const char *path, char kind, uint32_t item_bytes,
                       uint32_t dimension_ct, const uint64_t *dimensions);
 
-/* Writes whole rows at their place; may be called by several threads for different rows. */
+/* Writes whole rows at their place; may be called by several threads for different rows. Not for
+ * standard output. */
 int npy_writer_write(const struct npy_writer *writer, uint64_t row, uint64_t row_ct,
                      const void *rows);
+
+/* Writes the next rows, for files that are written in order. */
+int npy_writer_append(const struct npy_writer *writer, uint64_t row_ct, const void *rows);
 
 /* Syncs the file and gives it its name. The writer is ended also when this fails. */
 int npy_writer_commit(struct npy_writer *writer);
 
-/* Removes what was written; nothing after npy_writer_commit. */
+/* Removes what was written; does nothing after npy_writer_commit. */
 void npy_writer_abandon(struct npy_writer *writer);
 
 #endif

@@ -1,0 +1,35 @@
+/*
+ * A file that a command writes: under a temporary name beside its own, which it gets when
+ * everything is on disk, so that nobody ever sees half of it. "-" stands for standard output.
+ *
+ * Functions return 0 or a negative enum dms_error with the message set (see report.h).
+ */
+#ifndef DMSTORE_TOOLS_OUTPUT_FILE_H
+#define DMSTORE_TOOLS_OUTPUT_FILE_H
+
+#include <stdint.h>
+
+struct output_file {
+    int descriptor;
+    char *path; /* NULL: standard output */
+    char *temporary_path;
+};
+
+/* Starts the file `path`, which is replaced in the end if it is there. Finish with
+ * output_file_commit or output_file_abandon; a zeroed one may be abandoned. */
+int output_file_create(struct output_file *file, const char *path);
+
+/* Writes at an offset; may be called by several threads. Not for standard output. */
+int output_file_write_at(const struct output_file *file, uint64_t offset, uint64_t bytes,
+                         const void *data);
+
+/* Writes after what was appended before. */
+int output_file_append(const struct output_file *file, uint64_t bytes, const void *data);
+
+/* Syncs the file and gives it its name. The file is ended also when this fails. */
+int output_file_commit(struct output_file *file);
+
+/* Removes what was written; does nothing after output_file_commit. */
+void output_file_abandon(struct output_file *file);
+
+#endif

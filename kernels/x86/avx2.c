@@ -151,6 +151,7 @@ static inline void split_four(__m256i v[4])
     const __m256i join_lanes = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     __m256i even01, odd01, even23, odd23; /* planes 0 and 2, planes 1 and 3, of two vectors */
 
+#pragma GCC unroll 4 /* or the vectors go through memory */
     for (int i = 0; i < 4; i++)
         v[i] = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(v[i], by_plane), join_lanes);
     even01 = _mm256_unpacklo_epi64(v[0], v[1]);
@@ -200,9 +201,11 @@ static void split_bytes(const uint8_t *values, size_t value_ct, size_t value_siz
     for (; value_size == 4 && i + 32 <= value_ct; i += 32) {
         __m256i v[4];
 
+#pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++)
             v[j] = load(values + 4 * i + 32 * j);
         split_four(v);
+#pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++)
             store(planes + j * value_ct + i, v[j]);
     }
@@ -225,9 +228,11 @@ static void merge_bytes(const uint8_t *planes, size_t value_ct, size_t value_siz
     for (; value_size == 4 && i + 32 <= value_ct; i += 32) {
         __m256i v[4];
 
+#pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++)
             v[j] = load(planes + j * value_ct + i);
         merge_four(v);
+#pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++)
             store(values + 4 * i + 32 * j, v[j]);
     }

@@ -158,9 +158,11 @@ static void split_bytes(const uint8_t *values, size_t value_ct, size_t value_siz
     for (; value_size == 4 && i + 64 <= value_ct; i += 64) {
         __m512i v[4];
 
+#pragma GCC unroll 4 /* or the vectors go through memory */
         for (size_t j = 0; j < 4; j++)
             v[j] = _mm512_permutexvar_epi8(by_plane, load(values + 4 * i + 64 * j));
         transpose_lanes(v);
+#pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++)
             store(planes + j * value_ct + i, v[j]);
     }
@@ -184,9 +186,11 @@ static void merge_bytes(const uint8_t *planes, size_t value_ct, size_t value_siz
     for (; value_size == 4 && i + 64 <= value_ct; i += 64) {
         __m512i v[4];
 
+#pragma GCC unroll 4 /* or the vectors go through memory */
         for (size_t j = 0; j < 4; j++)
             v[j] = load(planes + j * value_ct + i);
         transpose_lanes(v);
+#pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++)
             store(values + 4 * i + 64 * j, _mm512_permutexvar_epi8(by_value, v[j]));
     }

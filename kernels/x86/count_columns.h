@@ -39,7 +39,9 @@ static inline void count_block(struct column_counter *counter,
     vector eights[2];
     uint8_t sixteens[VECTOR_BYTES];
 
+#pragma GCC unroll 2 /* or the vectors go through memory */
     for (int i = 0; i < 2; i++) {
+#pragma GCC unroll 2
         for (int j = 0; j < 2; j++) {
             const uint8_t *const *four_rows = rows + 8 * i + 4 * j;
 
@@ -52,6 +54,7 @@ static inline void count_block(struct column_counter *counter,
         eights[i] = take_two(&counter->digits[2], fours[0], fours[1]);
     }
     store(sixteens, take_two(&counter->digits[3], eights[0], eights[1]));
+#pragma GCC unroll 8
     for (size_t j = 0; j < 8; j++)
         counter->counters[j] =
             add_where(counter->counters[j], sixteens + j * (VECTOR_BYTES / 8), all_bytes(1));

@@ -42,6 +42,7 @@ static inline void sum_block(const uint16_t *values, size_t row_ct, size_t row_s
     vector odd_squares = zero_vector();
     vector out_of_range = zero_vector();
 
+#pragma GCC unroll 4
     for (size_t row = 0; row < row_ct; row++) {
         vector integers = scaled_integers(values + row * row_stride, &out_of_range);
 

@@ -15,6 +15,7 @@
 #include "model_summary.h"
 #include "model_values.h"
 #include "options.h"
+#include "output_file.h"
 #include "report.h"
 #include "values.h"
 
@@ -169,22 +170,31 @@ static int write_values(const struct request *request, const struct model_values
     return 0;
 }
 
-/* Writes to the file that was asked for. Standard output is checked by tool_finish_output. */
+/* Writes to the file that was asked for, which appears whole or not at all. */
 static int write_to_path(const struct request *request, const struct model_values *values)
 {
+    struct output_file output = {0};
+    char *data = NULL;
+    size_t bytes = 0;
     FILE *file;
     int code;
 
     if (!request->path || strcmp(request->path, "-") == 0)
         return write_values(request, values, stdout);
-    file = fopen(request->path, "wb");
+    file = open_memstream(&data, &bytes);
     if (!file)
-        return tool_source_fail_errno("cannot create '%s'", request->path);
+        return tool_source_fail_errno("cannot write '%s'", request->path);
     code = write_values(request, values, file);
-    if (code == 0 && ferror(file))
-        code = tool_source_fail_errno("cannot write '%s'", request->path);
     if (fclose(file) != 0 && code == 0)
         code = tool_source_fail_errno("cannot write '%s'", request->path);
+    if (code == 0)
+        code = output_file_create(&output, request->path);
+    if (code == 0)
+        code = output_file_append(&output, bytes, data);
+    if (code == 0)
+        code = output_file_commit(&output);
+    output_file_abandon(&output);
+    free(data);
     return code;
 }
 
@@ -303,7 +313,8 @@ int command_get(int argc, char **argv)
         OPTION_CHOICE("format", 0, "text|npy|raw", &request.format, format_words,
                       "how to write it (default text)"),
         OPTION_FLAG("json", 0, &request.as_json, "write JSON"),
-        OPTION_TEXT("out", 'o', "FILE", &request.path, "write to FILE, not to standard output"),
+        OPTION_TEXT("out-file", 'o', "FILE", &request.path,
+                    "write to FILE, not to standard output"),
         OPTION_END,
     };
     const struct tool_usage usage = {

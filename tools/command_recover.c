@@ -7,12 +7,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <dmstore.h>
 
 #include "damage_report.h"
 #include "json.h"
 #include "options.h"
+#include "output_file.h"
 #include "progress.h"
 #include "report.h"
 
@@ -100,18 +102,21 @@ static int recover_as_json(const char *path, bool keep_partial, struct damage_re
 /* Writes the ranges on one line; nothing when no model was lost. */
 static int write_lost_ids(const char *path, const struct id_ranges *lost)
 {
-    FILE *file = fopen(path, "w");
-    int code = 0;
+    struct output_file output = {0};
+    char *text = id_ranges_text(lost);
+    int code;
 
-    if (!file)
-        return tool_source_fail_errno("cannot create '%s'", path);
-    id_ranges_print(lost, file);
-    if (lost->item_ct > 0)
-        fputc('\n', file);
-    if (ferror(file))
-        code = tool_source_fail_errno("cannot write '%s'", path);
-    if (fclose(file) != 0 && code == 0)
-        code = tool_source_fail_errno("cannot write '%s'", path);
+    if (!text)
+        return DMS_ERR_NO_MEMORY;
+    code = output_file_create(&output, path);
+    if (code == 0)
+        code = output_file_append(&output, strlen(text), text);
+    if (code == 0 && text[0])
+        code = output_file_append(&output, 1, "\n");
+    if (code == 0)
+        code = output_file_commit(&output);
+    output_file_abandon(&output);
+    free(text);
     return code;
 }
 

@@ -41,7 +41,7 @@ int command_snapshot(int argc, char **argv)
     const char *manifest = NULL;
     bool as_json = false;
     const struct tool_option options[] = {
-        OPTION_TEXT("out", 'o', "MANIFEST", &manifest, "the file to write"),
+        OPTION_TEXT("output", 'o', "MANIFEST", &manifest, "the file to write"),
         OPTION_FLAG("json", 0, &as_json, "print the report as JSON"),
         OPTION_END,
     };

@@ -19,8 +19,11 @@ static void fail_no_memory(size_t count, size_t size)
 
 void *dms_alloc(size_t count, size_t size)
 {
-    void *memory = count == 0 || size == 0 ? calloc(1, 1) : calloc(count, size);
+    void *memory = NULL;
+    size_t bytes;
 
+    if (!dms_mul_overflow(count, size, &bytes))
+        memory = calloc(bytes == 0 ? 1 : bytes, 1);
     if (memory == NULL)
         fail_no_memory(count, size);
     return memory;

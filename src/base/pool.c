@@ -6,9 +6,6 @@
  * when it is off the list and running_ct is 0, and only its caller, who waits for that, ends its
  * life. A caller only runs tasks of its own job, so a nested run cannot wait for itself.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* sched_getaffinity */
-#endif
 #include "base/pool.h"
 
 #include "base/alloc.h"

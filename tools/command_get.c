@@ -60,32 +60,42 @@ static void write_text(const struct model_values *values, FILE *file)
     }
 }
 
+/* Indices of the examples in a mask. */
+static void json_mask(struct json_writer *json, const uint8_t *mask, uint64_t example_ct)
+{
+    json_array_open(json, "mask");
+    for (uint64_t k = 0; k < example_ct; k++) {
+        if (mask[k >> 3] >> (k & 7) & 1)
+            json_u64(json, NULL, k);
+    }
+    json_array_close(json);
+}
+
+/* The object that `dmstore append --format jsonl` takes, less the columns not asked for; outputs
+ * are flat lists in C order. */
 static void write_json(uint64_t id, const struct model_values *values, FILE *file)
 {
     const struct dms_column *column = values->column;
-    const uint8_t *mask = values->values;
     struct json_writer json;
 
     json_begin(&json, file);
     json_object_open(&json, NULL);
     json_u64(&json, "id", id);
-    if (column->kind == DMS_COLUMN_SCALAR) {
+    if (column->kind == DMS_COLUMN_MASK) {
+        json_mask(&json, values->values, column->target_ct);
+    } else if (column->kind == DMS_COLUMN_SCALAR) {
+        json_object_open(&json, "scalars");
         value_json(&json, column->name, column, values->values, 0);
-    } else if (column->kind == DMS_COLUMN_MASK) {
-        json_array_open(&json, "mask");
-        for (uint64_t k = 0; k < column->target_ct; k++) {
-            if (mask[k >> 3] >> (k & 7) & 1)
-                json_u64(&json, NULL, k);
-        }
-        json_array_close(&json);
+        json_object_close(&json);
     } else {
         uint64_t value_ct = model_values_count(values);
 
-        json_u64(&json, "first_target", values->target);
-        json_array_open(&json, column->name); /* in C order, as one list */
+        json_object_open(&json, "outputs");
+        json_array_open(&json, column->name);
         for (uint64_t i = 0; i < value_ct; i++)
             value_json(&json, NULL, column, values->values, i);
         json_array_close(&json);
+        json_object_close(&json);
     }
     json_object_close(&json);
     json_end(&json);
@@ -319,7 +329,7 @@ int command_get(int argc, char **argv)
     };
     const struct tool_usage usage = {
         .command = name,
-        .synopsis = "STORE --id ID [--mask | --output NAME | --scalar NAME] [options]",
+        .synopsis = "STORE --id ID [--mask|--output NAME|--scalar NAME] [options]",
         .description =
             "Reads one model of STORE (a store or a manifest). Without --mask, --output and\n"
             "--scalar it prints a summary of the model.\n",

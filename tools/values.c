@@ -177,7 +177,7 @@ void value_json(struct json_writer *json, const char *key, const struct dms_colu
     }
     value = value_as_double(column, values, index);
     if (isnan(value))
-        json_text(json, key, "NaN");
+        json_null(json, key);
     else if (isinf(value))
         json_text(json, key, value > 0 ? "Infinity" : "-Infinity");
     else

@@ -21,7 +21,8 @@ double value_as_double(const struct dms_column *column, const void *values, uint
  * padding, bool as 0 or 1. */
 void value_print(const struct dms_column *column, const void *values, uint64_t index, FILE *file);
 
-/* Writes value `index`. NaN and the infinities, which JSON has no numbers for, become texts. */
+/* Writes value `index`. JSON has no numbers for NaN, which becomes null as in `dmstore append`, and
+ * for the infinities, which become texts. */
 void value_json(struct json_writer *json, const char *key, const struct dms_column *column,
                 const void *values, uint64_t index);
 

@@ -288,16 +288,23 @@ int npy_writer_create(struct npy_writer *writer, const char *path, char kind, ui
     return code;
 }
 
-int npy_writer_write(const struct npy_writer *writer, uint64_t row, uint64_t row_ct,
-                     const void *rows)
+int npy_writer_write(const struct npy_writer *writer, uint64_t row, uint64_t row_ct, uint64_t byte,
+                     uint64_t byte_ct, const void *data)
 {
-    return output_file_write_at(&writer->file, writer->npy.data_offset + row * writer->row_bytes,
-                                row_ct * writer->row_bytes, rows);
-}
+    uint64_t offset = writer->npy.data_offset + row * writer->row_bytes + byte;
+    const uint8_t *next = data;
 
-int npy_writer_append(const struct npy_writer *writer, uint64_t row_ct, const void *rows)
-{
-    return output_file_append(&writer->file, row_ct * writer->row_bytes, rows);
+    if (byte_ct == writer->row_bytes)
+        return output_file_write_at(&writer->file, offset, row_ct * byte_ct, data);
+    for (uint64_t i = 0; i < row_ct; i++) {
+        int code = output_file_write_at(&writer->file, offset, byte_ct, next);
+
+        if (code < 0)
+            return code;
+        next += byte_ct;
+        offset += writer->row_bytes;
+    }
+    return 0;
 }
 
 int npy_writer_commit(struct npy_writer *writer)

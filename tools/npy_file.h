@@ -68,13 +68,10 @@ struct npy_writer {
 int npy_writer_create(struct npy_writer *writer, const char *path, char kind, uint32_t item_bytes,
                       uint32_t dimension_ct, const uint64_t *dimensions);
 
-/* Writes whole rows at their place; may be called by several threads for different rows. Not for
- * standard output. */
-int npy_writer_write(const struct npy_writer *writer, uint64_t row, uint64_t row_ct,
-                     const void *rows);
-
-/* Writes the next rows, for files that are written in order. */
-int npy_writer_append(const struct npy_writer *writer, uint64_t row_ct, const void *rows);
+/* Writes bytes byte .. byte + byte_ct - 1 of each of rows row .. row + row_ct - 1, which stand in
+ * `data` without gaps. May be called by several threads. Not for standard output. */
+int npy_writer_write(const struct npy_writer *writer, uint64_t row, uint64_t row_ct, uint64_t byte,
+                     uint64_t byte_ct, const void *data);
 
 /* Syncs the file and gives it its name. The writer is ended also when this fails. */
 int npy_writer_commit(struct npy_writer *writer);

@@ -55,7 +55,7 @@ int output_file_create(struct output_file *file, const char *path)
     code = set_paths(file, path);
     if (code < 0)
         goto failed;
-    file->descriptor = open(file->temporary_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    file->descriptor = open(file->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->descriptor < 0) {
         code = tool_source_fail_errno("cannot create '%s'", file->temporary_path);
         goto failed;

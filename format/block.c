@@ -183,6 +183,21 @@ bool dms_block_looks_like(const uint8_t *header)
     return memcmp(header, block_magic, 8) == 0 || memcmp(header, segment_magic, 8) == 0;
 }
 
+/* Whether the bytes that no field names are zero: encoding the fields gives the same header then.
+ */
+static int zeros_check(const uint8_t *header, const struct dms_block *decoded)
+{
+    struct dms_block block = *decoded;
+    uint8_t again[DMS_BLOCK_HEADER_BYTES];
+    dms_block_encode(&block, again);
+    if (memcmp(header, again, DMS_BLOCK_HEADER_BYTES) != 0) {
+        return dms_fail(DMS_ERR_CORRUPT,
+                        "block header at offset 0x%" PRIx64 ": bytes that must be zero are not",
+                        decoded->offset);
+    }
+    return 0;
+}
+
 int dms_block_decode(const uint8_t header[DMS_BLOCK_HEADER_BYTES], uint64_t segment,
                      uint64_t offset, struct dms_block *block)
 {
@@ -223,6 +238,9 @@ int dms_block_decode(const uint8_t header[DMS_BLOCK_HEADER_BYTES], uint64_t segm
                         offset, decoded.payload_bytes);
     }
     int status = fields_decode(header, &decoded);
+    if (status == 0) {
+        status = zeros_check(header, &decoded);
+    }
     if (status == 0) {
         *block = decoded;
     }

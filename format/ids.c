@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
+
 enum { VARINT_BYTES_MAX = 10 };
 
 static size_t varint_encode(uint64_t value, uint8_t *out)
@@ -87,8 +89,9 @@ int dms_ids_next(struct dms_ids_iterator *iterator, struct dms_id_span *span)
                              : 0;
     iterator->at += used_count;
     uint64_t first = iterator->last + unzigzag(difference);
+    bool continues = iterator->row > 0 && difference == zigzag(1) && first > iterator->last;
     if (used_count == 0 || count == 0 || count > iterator->row_ct - iterator->row ||
-        first + (count - 1) < first) {
+        first + (count - 1) < first || continues) {
         return dms_fail(DMS_ERR_CORRUPT, "list of model ids is malformed");
     }
     *span = (struct dms_id_span){.first = first, .row = iterator->row, .count = (uint32_t)count};

@@ -145,6 +145,9 @@ static int lists_decode(struct dms_cursor *cursor, uint32_t row_ct, uint32_t liv
     if (cursor->bad || row_ct == 0 || live_ct > row_ct) {
         return dms_fail(DMS_ERR_CORRUPT, "record of a group is malformed");
     }
+    if (removed_data && row_ct % 8 != 0 && removed_data[row_ct / 8] >> row_ct % 8 != 0) {
+        return dms_fail(DMS_ERR_CORRUPT, "record of a group removes rows beyond its last");
+    }
     if (removed_data && bitmap_count(removed_data, row_ct) != row_ct - live_ct) {
         return dms_fail(DMS_ERR_CORRUPT, "record of a group miscounts its removed rows");
     }
@@ -367,8 +370,11 @@ static size_t lower_bound(const void *records, size_t record_ct, size_t record_b
 static void *find(const void *records, size_t record_ct, size_t record_bytes, uint64_t number)
 {
     size_t at = lower_bound(records, record_ct, record_bytes, number);
+    if (at == record_ct) {
+        return NULL;
+    }
     char *record = (char *)records + at * record_bytes;
-    return at < record_ct && *(uint64_t *)(void *)record == number ? record : NULL;
+    return *(uint64_t *)(void *)record == number ? record : NULL;
 }
 
 struct dms_segment_record *dms_catalog_segment(const struct dms_catalog *catalog, uint64_t number)
@@ -653,6 +659,9 @@ int dms_catalog_decode(const uint8_t *payload, size_t bytes, struct dms_catalog 
     cursor.bad |= dms_cursor_u32(&cursor) != 0;
     const uint8_t *schema = dms_cursor_padded(&cursor, schema_bytes);
     const uint8_t *path_data = dms_cursor_padded(&cursor, path_bytes);
+    if (path_data && memchr(path_data, 0, path_bytes)) {
+        cursor.bad = true;
+    }
     int status = cursor.bad ? dms_fail(DMS_ERR_CORRUPT, "state is malformed") : 0;
     if (status == 0) {
         status = dms_schema_decode(schema, schema_bytes, &decoded.schema);

@@ -1,0 +1,26 @@
+/*
+ * What the fuzz targets share. A target is one function that takes any bytes; it links with
+ * libFuzzer (configure
+ * --enable-fuzzing), or with replay.c, which runs it on the committed corpus.
+ */
+#ifndef DMS_TESTS_FUZZ_FUZZ_H
+#define DMS_TESTS_FUZZ_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Called once for every input. Returns 0. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What must hold whatever the input is; ends the program like a sanitizer does. */
+#define require(condition)                                                                 \
+    do {                                                                                   \
+        if (!(condition)) {                                                                \
+            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition); \
+            abort();                                                                       \
+        }                                                                                  \
+    } while (0)
+
+#endif

@@ -1,0 +1,172 @@
+"""Writes the seeds of the fuzz targets' corpora: small valid inputs, laid out as format/SPEC.md says.
+
+    make_corpus.py tests/fuzz/corpus
+
+Files that fuzzing found (named after what they are, not seed-*) are left alone.
+"""
+
+import io
+import os
+import struct
+import sys
+
+import numpy as np
+import zstandard
+
+
+def pad(data):
+    return data + bytes(-len(data) % 8)
+
+
+def column(column_id, kind, dtype, name, dimensions, tile, bits):
+    fixed = struct.pack("<IBBBBII", column_id, kind, dtype, len(dimensions), len(name), tile, bits)
+    return fixed + struct.pack(f"<{len(dimensions)}Q", *dimensions) + pad(name)
+
+
+def schema(version=1, examples=77, columns=(), metadata=(), digest=b"", codec=(0, 0)):
+    fixed = [
+        column(0, 1, 1, b"mask", [examples], examples, 1),
+        column(1, 2, 9, b"id", [], 1, 64),
+    ]
+    all_columns = fixed + [column(i + 2, *fields) for i, fields in enumerate(columns)]
+    head = struct.pack("<IIQIBBH", version, len(all_columns), examples, 64, *codec, 0)
+    head += struct.pack("<IIII", len(digest), len(metadata), len(all_columns), 0)
+    pairs = [struct.pack("<II", len(key), len(value)) + pad(key + value) for key, value in metadata]
+    return head + pad(digest) + b"".join(all_columns) + b"".join(pairs)
+
+
+COLUMNS = [(3, 3, b"margins", [130], 64, 16), (3, 1, b"hits", [67, 2], 64, 1), (4, 10, b"host", [], 1, 88)]
+FULL_SCHEMA = schema(3, 77, COLUMNS, [(b"run", b"a"), (b"note", "été".encode())], b"\xab\xcd", (1, 3))
+IDS = bytes([0, 3, 14, 2])  # 0 1 2 9 10
+
+
+def edit(edit_type, body):
+    body = pad(body)
+    return struct.pack("<II", edit_type, len(body)) + body
+
+
+def edits():
+    add_group = edit(1, struct.pack("<QII", 5, 5, len(IDS)) + IDS)
+    set_column = edit(2, struct.pack("<QIIQQQ", 5, 2, 4, 4096, 7, 900))
+    add_batch = edit(3, struct.pack("<QIIQQII", 8, 5, len(IDS), 8192, 11, 3, 0) + IDS)
+    remove = edit(6, struct.pack("<IIQ3I", 0, 3, 5, 0, 2, 4)) + edit(6, struct.pack("<IIQI", 1, 1, 8, 1))
+    drops = edit(4, struct.pack("<Q", 5)) + edit(5, struct.pack("<QQ", 8, 1)) + edit(8, struct.pack("<Q", 3))
+    state = edit(9, struct.pack("<QQ", 4096, 7))
+    changed = edit(7, struct.pack("<Q", len(FULL_SCHEMA)) + FULL_SCHEMA)
+    return {
+        "seed-group": add_group + set_column,
+        "seed-batch": add_batch,
+        "seed-remove": add_group + add_batch + remove,
+        "seed-drop": add_group + add_batch + drops + state,
+        "seed-schema": changed,
+    }
+
+
+def records():
+    segment = struct.pack("<Q16sQII", 3, bytes(range(16)), 12345, 1, 0)
+    entry = struct.pack("<IIQQQQ", 2, 4, 3, 4096, 7, 900)
+    group = struct.pack("<QIIII", 5, 5, 3, 1, len(IDS)) + pad(IDS) + pad(b"\x09") + entry
+    batch = struct.pack("<QQQQIIII", 8, 3, 8192, 11, 5, 5, 3, len(IDS)) + pad(IDS)
+    minimal = schema()
+    head = struct.pack("<QQQQQ", 9, 77, 6, 9, 4)
+    state = head + struct.pack("<IIIIII", 1, 1, 1, len(FULL_SCHEMA), 0, 0) + FULL_SCHEMA + segment + group + batch
+    manifest = head + struct.pack("<IIIIII", 1, 0, 0, len(minimal), 9, 0) + minimal + pad(b"/tmp/runs") + segment
+    return {
+        "seed-state": b"\0" + state,
+        "seed-manifest": b"\0" + manifest,
+        "seed-group": b"\1" + group,
+        "seed-batch": b"\2" + batch,
+        "seed-segment": b"\3" + segment,
+        "seed-ids": b"\4" + struct.pack("<I", 5) + IDS,
+    }
+
+
+def schemas():
+    return {"seed-minimal": schema(), "seed-full": FULL_SCHEMA}
+
+
+def npy_files():
+    files = {"seed-version-2": b"\x93NUMPY\2\0\x36\0\0\0{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2)}"}
+    for array in (np.zeros((5, 3), bool), np.zeros((7, 2, 3), "<f2"), np.zeros(4, "<u8"), np.zeros(2, "S9")):
+        file = io.BytesIO()
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        files[f"seed-{array.dtype.name}"] = file.getvalue()
+    return files
+
+
+def frames():
+    def frame(model, columns, payload):
+        return b"DMSR" + struct.pack("<IQQ", len(payload), model, columns) + payload
+
+    mask, margins, hits = b"\xff\x1f", struct.pack("<6e", *range(6)), b"\0\1\1"
+    alpha, host = struct.pack("<d", 0.5), b"gpu01"
+    return {
+        "seed-whole": frame(7, 15, mask + margins + hits + alpha + host),
+        "seed-two": frame(1, 0, mask) + frame(2, 6, mask + hits + alpha),
+    }
+
+
+def block(block_type, fields, payload, first_byte, magic=b"dmsBlock", offset=4096):
+    head = magic + struct.pack("<BBHIQQQQ", block_type, 1, 128, 0, 3, offset, len(payload), 0)
+    return bytes([first_byte]) + head + fields.ljust(80, b"\0") + payload
+
+
+def chunk(position, dtype, row_ct, target_ct, encoding, codec, stride, decoded, encoded, payload):
+    fields = struct.pack("<QIIQIBBBBII", 5, position, row_ct, 0, target_ct, encoding, codec, dtype, 0, stride, 0)
+    return block(2, fields + struct.pack("<QQQQ", decoded, 0, 0, encoded), payload, position)
+
+
+def blocks():
+    compress = zstandard.ZstdCompressor(1, write_content_size=True).compress
+    halves = np.arange(2 * 128, dtype="<f2").tobytes()
+    planes = np.frombuffer(halves, np.uint8).reshape(-1, 2).T.tobytes()
+    mask = bytes(range(20))
+    sampled = struct.pack("<QII", 42, 30, 1) + struct.pack("<QII", 42, 77, 1)
+    floats = np.arange(70 * 3, dtype="<f4").tobytes()
+    segment = struct.pack("<16s16sQIIQQQQII", bytes(16), bytes(16), 3, 1, 0, 0, 0, 0, 1, 1, len(FULL_SCHEMA))
+    commit = struct.pack("<QQQQIIQQQQ", 9, 8, 4096, 7, 1, 1, 6, 5, 4, 3)
+    return {
+        "seed-segment": block(1, b"", segment + FULL_SCHEMA, 0, bytes.fromhex("89444D530D0A1A0A"), 0),
+        "seed-mask-plain": chunk(0, 1, 2, 77, 0, 0, 16, 20, 32, mask[:10] + bytes(6) + mask[10:] + bytes(6)),
+        "seed-mask-zstd": chunk(0, 1, 2, 77, 0, 1, 0, 20, 20, compress(mask)),
+        "seed-mask-sampled": chunk(0, 1, 2, 77, 3, 0, 0, 20, 32, sampled),
+        "seed-mask-sampled-zstd": chunk(0, 1, 2, 77, 3, 1, 0, 20, 32, compress(sampled)),
+        "seed-ids": chunk(1, 9, 5, 1, 2, 0, 0, 40, len(IDS), IDS),
+        "seed-ids-zstd": chunk(1, 9, 5, 1, 2, 1, 0, 40, len(IDS), compress(IDS)),
+        "seed-margins-planes": chunk(2, 3, 2, 128, 1, 1, 0, 512, 512, compress(planes)),
+        "seed-margins-planes-raw": chunk(2, 3, 2, 128, 1, 0, 0, 512, 512, planes),
+        "seed-logits-plain": chunk(3, 4, 1, 70, 0, 0, 840, 840, 840, floats),
+        "seed-text-plain": chunk(7, 10, 2, 1, 0, 0, 16, 22, 32, b"gpu01".ljust(16, b"\0") + b"a".ljust(16, b"\0")),
+        "seed-directory": block(3, struct.pack("<QIIIII", 5, 2, 5, 1, 4, 64), bytes(40), 0),
+        "seed-rows": block(4, struct.pack("<QIII", 8, 1, 64, 3), bytes(64), 0),
+        "seed-state": block(5, struct.pack("<Q", 9), bytes(8), 0),
+        "seed-commit": block(6, commit, bytes(8), 0),
+    }
+
+
+def json_lines():
+    row = b'{"id": 18446744073709551615, "mask": "ff1f", "outputs": {"margins": [1, -2.5e3, NaN, -Infinity]}, "host": "\\u00e9\\ud83d\\ude00\\n"}'
+    indices = b' {"id":7,"indices":[0,5,12],"sampled":{"alpha":"0.5","seed":1},"skip":[[[{}]],true,false,null]}\n'
+    return {"seed-hex": b"\0" + row, "seed-indices": b"\0" + indices, "seed-skip": b"\1" + indices, "seed-empty": b"\0"}
+
+
+def main():
+    corpora = {
+        "block": blocks(),
+        "edit": edits(),
+        "frame": frames(),
+        "json": json_lines(),
+        "npy": npy_files(),
+        "schema": schemas(),
+        "state": records(),
+    }
+    for target, inputs in corpora.items():
+        directory = os.path.join(sys.argv[1], target)
+        os.makedirs(directory, exist_ok=True)
+        for name, data in inputs.items():
+            with open(os.path.join(directory, name), "wb") as file:
+                file.write(data)
+
+
+if __name__ == "__main__":
+    main()

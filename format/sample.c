@@ -79,9 +79,10 @@ int dms_sample_mask(uint64_t example_ct, uint64_t subset_size, uint64_t seed, ui
     dms_philox_start(&stream, seed, id);
     for (uint64_t j = example_ct - subset_size; j < example_ct; j++) {
         uint64_t chosen = dms_philox_below(&stream, j + 1);
+        uint64_t taken = mask[chosen >> 3] >> (chosen & 7) & 1;
 
-        if ((mask[chosen >> 3] >> (chosen & 7) & 1) != 0)
-            chosen = j;
+        /* If taken, j instead: without a branch, because nobody could predict it. */
+        chosen ^= (chosen ^ j) & (0 - taken);
         mask[chosen >> 3] |= (uint8_t)(1 << (chosen & 7));
     }
     return DMS_OK;

@@ -282,6 +282,8 @@ int dms_read_file(const char *path, size_t limit_bytes, struct dms_buffer *buffe
                           size, limit_bytes);
         goto out;
     }
+    if (size == 0)
+        goto out; /* the buffer may have no memory yet to point into */
     result = dms_buffer_reserve(buffer, (size_t)size);
     if (result < 0)
         goto out;

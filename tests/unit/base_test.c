@@ -382,6 +382,9 @@ static void test_atomic_write(const char *path)
 
     is_int(dms_file_exists(path, &exists), DMS_OK, "looking for a file");
     ok(!exists, "that is not there");
+    is_int(dms_write_file_atomic(path, "", 0), DMS_OK, "an empty file is written");
+    is_int(dms_read_file(path, 0, &buffer), DMS_OK, "and read");
+    is_int(buffer.size, 0, "as nothing");
     is_int(dms_write_file_atomic(path, "first", 5), DMS_OK, "a file is written whole");
     is_int(dms_write_file_atomic(path, "2nd", 3), DMS_OK, "and replaced");
     is_int(dms_read_file(path, 3, &buffer), DMS_OK, "it is read whole");

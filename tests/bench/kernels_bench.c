@@ -16,6 +16,9 @@
 #define BIT_CT 50000 /* a CIFAR-10 mask */
 #define ROW_CT 2048
 #define MASK_BYTES (BIT_CT / 8)
+#define PACKED_BYTES ((size_t)ROW_CT * MASK_BYTES)
+#define BYTE_ROWS 256 /* unpacked: 12.8 MB, beyond the second-level cache, as in use */
+#define UNPACKED_BYTES ((size_t)BYTE_ROWS * BIT_CT)
 #define COLUMN_CT 1000 /* float16 columns */
 #define HALF_CT ((size_t)ROW_CT * COLUMN_CT)
 #define MIN_SECONDS 0.02
@@ -32,8 +35,6 @@ struct data {
     uint32_t *counts;
     struct dms_exact_sum *sums;
 };
-
-#define BYTE_ROWS 256 /* 12.8 MB of bytes: beyond the second-level cache, as in use */
 
 static void *must_alloc(size_t size)
 {
@@ -61,17 +62,17 @@ static void fill(struct data *data)
 {
     const struct dms_kernels *ref = dms_kernels_by_name("ref");
 
-    data->bits = must_alloc((size_t)ROW_CT * MASK_BYTES);
-    data->bytes = must_alloc((size_t)BYTE_ROWS * BIT_CT);
-    data->copied = must_alloc((size_t)BYTE_ROWS * BIT_CT);
+    data->bits = must_alloc(PACKED_BYTES);
+    data->bytes = must_alloc(UNPACKED_BYTES);
+    data->copied = must_alloc(UNPACKED_BYTES);
     data->halves = must_alloc(HALF_CT * sizeof(*data->halves));
     data->floats = must_alloc(HALF_CT * sizeof(*data->floats));
     data->planes = must_alloc(HALF_CT * sizeof(*data->floats));
     data->counts = must_alloc(BIT_CT * sizeof(*data->counts));
     data->sums = must_alloc(COLUMN_CT * sizeof(*data->sums));
-    for (size_t i = 0; i < (size_t)ROW_CT * MASK_BYTES; i++)
+    for (size_t i = 0; i < PACKED_BYTES; i++)
         data->bits[i] = (uint8_t)random_u64();
-    ref->unpack_bits(data->bits, (size_t)BYTE_ROWS * BIT_CT, data->bytes);
+    ref->unpack_bits(data->bits, UNPACKED_BYTES, data->bytes);
     /* Margins: sums of eight uniform numbers, spread over about -8 .. 8. */
     for (size_t i = 0; i < HALF_CT; i++) {
         uint64_t bits = random_u64();
@@ -88,17 +89,17 @@ static void fill(struct data *data)
 
 static void run_pack(const struct dms_kernels *kernels, struct data *data)
 {
-    kernels->pack_bits(data->bytes, (size_t)BYTE_ROWS * BIT_CT, data->copied);
+    kernels->pack_bits(data->bytes, UNPACKED_BYTES, data->copied);
 }
 
 static void run_unpack(const struct dms_kernels *kernels, struct data *data)
 {
-    kernels->unpack_bits(data->bits, (size_t)BYTE_ROWS * BIT_CT, data->copied);
+    kernels->unpack_bits(data->bits, UNPACKED_BYTES, data->copied);
 }
 
 static void run_popcount(const struct dms_kernels *kernels, struct data *data)
 {
-    data->counts[0] += (uint32_t)kernels->popcount(data->bits, (size_t)ROW_CT * MASK_BYTES);
+    data->counts[0] += (uint32_t)kernels->popcount(data->bits, PACKED_BYTES);
 }
 
 static void run_count_columns(const struct dms_kernels *kernels, struct data *data)
@@ -151,10 +152,10 @@ struct measured {
 };
 
 static const struct measured measured[] = {
-    {"pack_bits", run_pack, (size_t)BYTE_ROWS *BIT_CT, "B of bytes", (size_t)BYTE_ROWS *BIT_CT},
-    {"unpack_bits", run_unpack, (size_t)BYTE_ROWS *BIT_CT, "B of bytes", (size_t)BYTE_ROWS *BIT_CT},
-    {"popcount", run_popcount, (size_t)ROW_CT *MASK_BYTES, "B of bits", 0},
-    {"count_columns", run_count_columns, (size_t)ROW_CT *MASK_BYTES, "B of bits", 0},
+    {"pack_bits", run_pack, UNPACKED_BYTES, "B of bytes", UNPACKED_BYTES},
+    {"unpack_bits", run_unpack, UNPACKED_BYTES, "B of bytes", UNPACKED_BYTES},
+    {"popcount", run_popcount, PACKED_BYTES, "B of bits", 0},
+    {"count_columns", run_count_columns, PACKED_BYTES, "B of bits", 0},
     {"split_bytes/2", run_split_2, HALF_CT * 2, "B", HALF_CT * 2},
     {"merge_bytes/2", run_merge_2, HALF_CT * 2, "B", HALF_CT * 2},
     {"split_bytes/4", run_split_4, HALF_CT * 4, "B", HALF_CT * 4},
@@ -263,16 +264,17 @@ static void print_machine(int repeats)
 int main(int argc, char **argv)
 {
     struct data data;
-    int repeats = argc > 1 ? atoi(argv[1]) : 11;
+    char *end = NULL;
+    long repeats = argc > 1 ? strtol(argv[1], &end, 10) : 11;
 
-    if (argc > 2 || repeats < 1 || repeats > MAX_REPEATS) {
+    if (argc > 2 || (end != NULL && *end != '\0') || repeats < 1 || repeats > MAX_REPEATS) {
         fprintf(stderr, "usage: kernels_bench [REPEATS], at most %d\n", MAX_REPEATS);
         return 2;
     }
     fill(&data);
-    print_machine(repeats);
+    print_machine((int)repeats);
     for (size_t i = 0; i < sizeof(measured) / sizeof(measured[0]); i++)
-        measure(&measured[i], &data, repeats);
+        measure(&measured[i], &data, (int)repeats);
     free(data.bits);
     free(data.bytes);
     free(data.copied);

@@ -29,11 +29,14 @@ AC_DEFUN([DMS_ENABLE_SANITIZERS], [
 ])
 
 # --enable-fuzzing: the fuzz targets become libFuzzer programs (clang only) instead of replaying their corpus.
+# LIB_FUZZING_ENGINE, where it is set, names another engine with libFuzzer's interface.
 AC_DEFUN([DMS_ENABLE_FUZZING], [
   AC_ARG_ENABLE([fuzzing],
     [AS_HELP_STRING([--enable-fuzzing],
       [make the fuzz targets libFuzzer programs (needs clang; brings address and undefined sanitizers)])])
+  AC_ARG_VAR([LIB_FUZZING_ENGINE], [what fuzz targets link with under --enable-fuzzing [-fsanitize=fuzzer]])
   AS_VAR_IF([enable_fuzzing], [yes], [
+    : "${LIB_FUZZING_ENGINE=-fsanitize=fuzzer}"
     DMS_ADD_INSTRUMENTATION([-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all])])
   AM_CONDITIONAL([FUZZING], [test "${enable_fuzzing:-no}" = yes])
 ])

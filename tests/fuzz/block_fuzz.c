@@ -30,7 +30,7 @@ static struct dms_schema *make_schema(void)
     static const char *const scalars[] = {"alpha:f64", "host:s11"};
     struct dms_column columns[6];
     struct dms_schema request = {
-        .example_ct = 77, .chunk_rows = 64, .columns = columns, .column_ct = 6};
+        .example_ct = 77, .chunk_rows = 16384, .columns = columns, .column_ct = 6};
     struct dms_schema *schema = NULL;
 
     for (int i = 0; i < 4; i++)

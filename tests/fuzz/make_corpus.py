@@ -86,7 +86,8 @@ def schemas():
 
 
 def npy_files():
-    files = {"seed-version-2": b"\x93NUMPY\2\0\x36\0\0\0{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2)}"}
+    dictionary = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2)}\n"
+    files = {"seed-version-2": b"\x93NUMPY\2\0" + struct.pack("<I", len(dictionary)) + dictionary}
     for array in (np.zeros((5, 3), bool), np.zeros((7, 2, 3), "<f2"), np.zeros(4, "<u8"), np.zeros(2, "S9")):
         file = io.BytesIO()
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
@@ -111,18 +112,18 @@ def block(block_type, fields, payload, first_byte, magic=b"dmsBlock", offset=409
     return bytes([first_byte]) + head + fields.ljust(80, b"\0") + payload
 
 
-def chunk(position, dtype, row_ct, target_ct, encoding, codec, stride, decoded, encoded, payload):
-    fields = struct.pack("<QIIQIBBBBII", 5, position, row_ct, 0, target_ct, encoding, codec, dtype, 0, stride, 0)
+def chunk(position, dtype, row_ct, target_ct, encoding, codec, stride, decoded, encoded, payload, first_target=0):
+    fields = struct.pack("<QIIQIBBBBII", 5, position, row_ct, first_target, target_ct, encoding, codec, dtype, 0, stride, 0)
     return block(2, fields + struct.pack("<QQQQ", decoded, 0, 0, encoded), payload, position)
 
 
 def blocks():
     compress = zstandard.ZstdCompressor(1, write_content_size=True).compress
-    halves = np.arange(2 * 128, dtype="<f2").tobytes()
+    halves = np.arange(2 * 64, dtype="<f2").tobytes()
     planes = np.frombuffer(halves, np.uint8).reshape(-1, 2).T.tobytes()
     mask = bytes(range(20))
     sampled = struct.pack("<QII", 42, 30, 1) + struct.pack("<QII", 42, 77, 1)
-    floats = np.arange(70 * 3, dtype="<f4").tobytes()
+    floats = np.arange(6 * 3, dtype="<f4").tobytes()
     segment = struct.pack("<16s16sQIIQQQQII", bytes(16), bytes(16), 3, 1, 0, 0, 0, 0, 1, 1, len(FULL_SCHEMA))
     commit = struct.pack("<QQQQIIQQQQ", 9, 8, 4096, 7, 1, 1, 6, 5, 4, 3)
     return {
@@ -133,9 +134,9 @@ def blocks():
         "seed-mask-sampled-zstd": chunk(0, 1, 2, 77, 3, 1, 0, 20, 32, compress(sampled)),
         "seed-ids": chunk(1, 9, 5, 1, 2, 0, 0, 40, len(IDS), IDS),
         "seed-ids-zstd": chunk(1, 9, 5, 1, 2, 1, 0, 40, len(IDS), compress(IDS)),
-        "seed-margins-planes": chunk(2, 3, 2, 128, 1, 1, 0, 512, 512, compress(planes)),
-        "seed-margins-planes-raw": chunk(2, 3, 2, 128, 1, 0, 0, 512, 512, planes),
-        "seed-logits-plain": chunk(3, 4, 1, 70, 0, 0, 840, 840, 840, floats),
+        "seed-margins-planes": chunk(2, 3, 2, 64, 1, 1, 0, 256, 256, compress(planes)),
+        "seed-margins-planes-raw": chunk(2, 3, 2, 64, 1, 0, 0, 256, 256, planes),
+        "seed-logits-plain": chunk(3, 4, 1, 6, 0, 0, 80, 72, 80, floats + bytes(8), 64),
         "seed-text-plain": chunk(7, 10, 2, 1, 0, 0, 16, 22, 32, b"gpu01".ljust(16, b"\0") + b"a".ljust(16, b"\0")),
         "seed-directory": block(3, struct.pack("<QIIIII", 5, 2, 5, 1, 4, 64), bytes(40), 0),
         "seed-rows": block(4, struct.pack("<QIII", 8, 1, 64, 3), bytes(64), 0),

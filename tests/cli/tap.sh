@@ -94,6 +94,15 @@ check_line() {
     fi
 }
 
+# check_printed DESCRIPTION TEXT: the last command printed TEXT somewhere on standard output.
+check_printed() {
+    if grep -qF -- "$2" "$stdout_file"; then
+        pass "$1"
+    else
+        fail "$1" "no '$2' in:" "$(cat "$stdout_file")"
+    fi
+}
+
 # check_same DESCRIPTION FILE FILE: equal bytes.
 check_same() {
     local difference

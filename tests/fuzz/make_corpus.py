@@ -151,12 +151,23 @@ def json_lines():
     return {"seed-hex": b"\0" + row, "seed-indices": b"\0" + indices, "seed-skip": b"\1" + indices, "seed-empty": b"\0"}
 
 
+def jsonl_rows():
+    outputs = b'"outputs": {"margins": [[1, -2.5], [NaN, null], ["Infinity", 65504]], "hits": [true, 0]}'
+    scalars = b'"scalars": {"alpha": 0.5, "host": "gpu\\u0031", "time": -9223372036854775808}'
+    return {
+        "seed-whole": b'\0{"id": 18446744073709551615, "mask": "ff1F", ' + outputs + b", " + scalars + b"}",
+        "seed-indices": b'\0{"mask": [0, 5, 12], "id": 7, "outputs": {"margins": [1, 2, 3, 4, 5, 6]}}',
+        "seed-drawn": b'\1{"id": 7, ' + scalars + b"}",
+    }
+
+
 def main():
     corpora = {
         "block": blocks(),
         "edit": edits(),
         "frame": frames(),
         "json": json_lines(),
+        "jsonl": jsonl_rows(),
         "npy": npy_files(),
         "schema": schemas(),
         "state": records(),

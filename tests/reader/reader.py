@@ -6,7 +6,8 @@ id. It shares no code with dmstore, so what the two agree on is what the specifi
 those of SPEC.md.
 
     reader.py STORE|MANIFEST                     prints what is in it
-    reader.py STORE|MANIFEST --export DIRECTORY  writes masks.npy, ids.npy, NAME.npy and NAME.present.npy
+    reader.py STORE|MANIFEST --export DIRECTORY  writes masks.npy, ids.npy, NAME.npy and NAME.present.npy; what a model
+                                                 has no value for is NaN, or 0 where the dtype has no NaN
 """
 
 import argparse
@@ -760,6 +761,9 @@ class Store:
         os.makedirs(directory, exist_ok=True)
         for name, array in self.values.items():
             file_name = {"mask": "masks", "id": "ids"}.get(name, name)
+            if array.dtype.kind == "f":
+                array = array.copy()
+                array[~self.present[name]] = np.nan
             np.save(os.path.join(directory, f"{file_name}.npy"), array)
             if name not in ("mask", "id"):
                 np.save(os.path.join(directory, f"{name}.present.npy"), self.present[name])

@@ -234,6 +234,8 @@ static enum json_token fail_at(struct json_reader *reader, const char *position,
 
 static enum json_token fail(struct json_reader *reader, const char *error)
 {
+    if (reader->next == reader->end)
+        error = "the text ends too early";
     return fail_at(reader, reader->next, error);
 }
 
@@ -443,8 +445,7 @@ static enum json_token read_value(struct json_reader *reader)
     case 'n':
         return read_word(reader, "null", JSON_NULL);
     case '\0':
-        return fail(reader, reader->next == reader->end ? "the text ends too early"
-                                                        : "a zero byte stands in the text");
+        return fail(reader, "a zero byte stands in the text");
     default:
         return read_number(reader);
     }

@@ -35,7 +35,6 @@ refuse "a flag with an argument" "takes no argument" --help=no
 refuse "an output without a shape" "--output" --examples 10 --output margins
 refuse "an output of no targets" "--output" --examples 10 --output margins:0
 refuse "an output of an unknown type" "--output" --examples 10 --output margins:5:f128
-refuse "a name that is no name" "--output" --examples 10 --output "a/b:5"
 refuse "a shape that overflows" "--output" --examples 10 --output margins:4294967296x4294967296x4294967296
 refuse "a scalar of an unknown type" "--scalar" --examples 10 --scalar loss:decimal
 refuse "an unknown codec" "--codec" --examples 10 --codec lz4
@@ -47,6 +46,7 @@ refuse "a note without a value" "--meta" --examples 10 --meta key
 refuse "one argument too many" "one too many" --examples 10 second
 check_error "no store" 2 "missing" dmstore create --examples 10
 check_error "rows of a chunk that are no power of two" 1 "100" dmstore create refused --examples 10 --chunk-rows 100
+check_error "a name that is no name" 1 "a/b" dmstore create refused --examples 10 --output a/b:5
 check_error "two columns of one name" 1 "twice" dmstore create refused --examples 10 --output twice:5 --scalar twice:u8
 if [ ! -e refused ]; then
     pass "nothing of them is left"
@@ -57,7 +57,7 @@ fi
 check "add-column adds columns" dmstore add-column one --output more:7:f32 --scalar seed:u64
 check_error "add-column refuses a name that is there" 1 "margins" dmstore add-column one --output margins:3
 check_error "a misspelt column stops it" 2 "--output" dmstore add-column one --output fine:3 --output broken:x
-check_error "before any column is added" 1 "fine" dmstore get one --id 0 --output fine
+check_error "before any column is added" 1 "fine" dmstore export one --output fine=fine.npy
 check_error "add-column wants a column" 2 "--output" dmstore add-column one
 check_error "add-column wants a store" 1 "absent" dmstore add-column absent --output more:7
 

@@ -239,7 +239,7 @@ static int find_column(const struct request *request, const struct dms_schema *s
     if (code < 0)
         return code;
     if (schema->columns[*column].kind != kind)
-        return dms_source_fail(DMS_ERR_INVALID, "column %s is not an %s column", wanted,
+        return dms_source_fail(DMS_ERR_INVALID, "column %s is no %s column", wanted,
                                request->output ? "output" : "scalar");
     return 0;
 }

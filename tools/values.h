@@ -17,8 +17,8 @@
  * 2^53 are rounded. */
 double value_as_double(const struct dms_column *column, const void *values, uint64_t index);
 
-/* Prints value `index` with the fewest digits that read back as the same value; text without its
- * padding, bool as 0 or 1. */
+/* Prints value `index` with no more digits than it takes to read back the same value; text without
+ * its padding, bool as 0 or 1. */
 void value_print(const struct dms_column *column, const void *values, uint64_t index, FILE *file);
 
 /* Writes value `index`. JSON has no numbers for NaN, which becomes null as in `dmstore append`, and

@@ -11,7 +11,7 @@ contents() { # STORE: digest of all masks and values, by id
 }
 
 field() { # STORE KEY: a number of info --json
-    dmstore info --json "$1" | sed -n "s/^ *\"$2\": \([0-9]*\),\{0,1\}$/\1/p"
+    dmstore info --json "$1" | sed -n "s/^  \"$2\": \([0-9]*\),\{0,1\}$/\1/p"
 }
 
 # ---- seal ----------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ check_output "leaves nothing behind" "" find . -name '*.tmp'
 # ---- JSON ----------------------------------------------------------------------------------------------------------
 
 check_output "an output as JSON" '{ "id": 201, "outputs": { "grid": [ 0.10000000149011612, null, -0, 9.99994610111476e-41 ] } }' \
-    bash -c '"$0" get run.dms --id 201 --output grid --json | tr -s " \n" " "' "$DMSTORE"
+    bash -c 'echo $("$0" get run.dms --id 201 --output grid --json)' "$DMSTORE"
 check_output "what is read as JSON can be appended again" "0.1 nan
 -0 9.99995e-41" bash -c '
     set -e

@@ -163,7 +163,8 @@ for column in masks margins logits seen loss; do
     check_same "$column of the frames" frame_$column.npy out_$column.npy
 done
 check "the same frames again" dmstore append framed --json <frames
-check_python "change nothing" "$stdout_file" <<'END'
+cp "$stdout_file" report.json
+check_python "change nothing" report.json <<'END'
 import json
 report = json.load(open(sys.argv[1]))
 assert report["unchanged"] == 700 and report["added"] == 0, report

@@ -30,7 +30,8 @@ END
 dmstore snapshot store -o manifest >/dev/null
 dmstore rm store --ids 0-9,55,399 >/dev/null
 check "removed rows" dmstore export store --masks out_masks.npy --output margins=out_margins.npy --ids out_ids.npy --json
-check_python "are left out" "$stdout_file" <<'END'
+cp "$stdout_file" report.json
+check_python "are left out" report.json <<'END'
 import json
 rest = np.setdiff1d(np.arange(400), [*range(10), 55, 399])
 order = np.argsort(np.load("ids.npy"))[rest]

@@ -102,7 +102,7 @@ margins() { # DESCRIPTION TEXT FILE
 }
 masks "a shape that claims a row more" "cut short" lies_more.npy
 masks "a shape that claims a row less" "not one array" lies_less.npy
-masks "a shape of 2^62 rows" "2^64" lies_huge.npy
+masks "a shape of 2^62 rows" "larger than any file" lies_huge.npy
 masks "a shape beyond 64 bits" "shape" lies_overflow.npy
 masks "a negative shape" "shape" negative_shape.npy
 masks "a header of 2 GiB" "header" long_header.npy

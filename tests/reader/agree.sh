@@ -2,7 +2,7 @@
 # The independent reader and dmstore export give the same bytes for stores of every kind, and the bytes that were put in.
 # This is the proof that format/SPEC.md says what the program does.
 source "$(dirname "$0")/../cli/tap.sh"
-source "$(dirname "$0")/../cli/numpy.sh"
+source "$DMSTORE_SOURCE_DIR/tests/cli/numpy.sh"
 if ! "$PYTHON" -c 'import zstandard, xxhash' 2>/dev/null; then
     echo "1..0 # SKIP $PYTHON has no zstandard or no xxhash"
     exit 0

@@ -374,7 +374,7 @@ class State:
         for name, *fields in commit.edits:
             getattr(self, name.replace(" ", "_"))(segment, *fields)
         self.sequence, self.commit_hash = commit.sequence, commit.block.header_hash
-        require(commit.schema_version == self.schema.version, f"commit {commit.sequence}: another schema version")
+        require(self.schema is not None and commit.schema_version == self.schema.version, f"commit {commit.sequence}: another schema version")
         require(commit.next_group > max(self.groups, default=-1), f"commit {commit.sequence}: next group number")
         require(commit.next_batch > max(self.batches, default=-1), f"commit {commit.sequence}: next batch number")
         require(commit.next_segment > segment, f"commit {commit.sequence}: next segment number")
@@ -406,7 +406,8 @@ class State:
         container.removed.update(rows)
 
     def set_schema(self, _segment, schema):
-        require(schema.version == self.schema.version + 1, "schema versions do not count up")
+        before = 0 if self.schema is None else self.schema.version
+        require(schema.version == before + 1, "schema versions do not count up")
         self.schema = schema
 
     def drop_segment(self, _segment, number):
@@ -677,7 +678,7 @@ def choose_chain(commits):
 def replay(files):
     """The state of a store, from the commits in its segments alone."""
     chain = choose_chain([commit for file in files.values() for commit in file.commits()])
-    state = State(files[min(files)].schema)
+    state = State(None)
     for index in range(len(chain) - 1, -1, -1):
         references = [edit for edit in chain[index].edits if edit[0] == "state"]
         if references:
@@ -696,6 +697,7 @@ def replay(files):
         last = max((commit.block for commit in file.commits()), key=lambda block: block.offset, default=None)
         if last is not None:
             file.check_coverage(last.offset + last.extent)
+    require(state.schema is not None, "no commit says what the schema is")
     return state
 
 

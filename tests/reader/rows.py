@@ -96,7 +96,7 @@ def main():
     parser.add_argument("what", choices=["npy", "frames", "options", "columns"])
     parser.add_argument("arguments", nargs="*")
     parser.add_argument("--sampled", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if given.what == "npy":
         write_npy(given.arguments[0], given.arguments[1:], given.sampled)
     elif given.what == "frames":

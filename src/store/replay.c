@@ -1,0 +1,567 @@
+/*
+ * Replaying commits: see replay.h.
+ */
+#include "store/replay.h"
+
+#include "base/alloc.h"
+#include "base/endian.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "format/schema.h"
+#include "store/scan.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t sequence_of(const struct dms_found_commit *commit)
+{
+    return commit->block.commit.sequence;
+}
+
+int dms_commit_each_edit(const struct dms_survey *survey, const struct dms_found_commit *commit,
+                         int (*visit)(void *context, const struct dms_edit *edit), void *context)
+{
+    const struct dms_survey_file *file = &survey->files[commit->file];
+    uint8_t *payload;
+    int status = dms_survey_read_payload(file, &commit->block, &payload);
+    if (status != 0) {
+        return status;
+    }
+    size_t at = 0;
+    uint32_t edit_ct = 0;
+    struct dms_edit edit;
+    while ((status = dms_edit_next(payload, (size_t)commit->block.payload_bytes, &at, &edit)) > 0) {
+        edit_ct++;
+        status = visit(context, &edit);
+        if (status != 0) {
+            goto out;
+        }
+    }
+    if (status == 0 && edit_ct != commit->block.commit.edit_ct) {
+        status = dms_fail(DMS_ERR_CORRUPT, "commit %" PRIu64 " has %u edits and says %u",
+                          sequence_of(commit), (unsigned)edit_ct,
+                          (unsigned)commit->block.commit.edit_ct);
+    }
+out:
+    free(payload);
+    return status;
+}
+
+int dms_commit_check_blocks(const struct dms_survey *survey, const struct dms_found_commit *commit,
+                            bool with_payloads)
+{
+    const struct dms_survey_file *file = &survey->files[commit->file];
+    const struct dms_commit_fields *fields = &commit->block.commit;
+    struct dms_buffer hashes = {0};
+    uint64_t offset = fields->begin;
+    int status = 0;
+    for (size_t k = dms_survey_position(file, offset);
+         status == 0 && k < file->block_ct && file->blocks[k].offset == offset &&
+         offset < commit->block.offset;
+         k++) {
+        uint8_t hash[8];
+        struct dms_block block;
+        dms_store_u64(hash, file->blocks[k].header_hash);
+        status = dms_buffer_append(&hashes, hash, sizeof hash);
+        if (status == 0 && with_payloads) {
+            status = dms_survey_read_header(file, &file->blocks[k], &block);
+            status = status ? status
+                            : dms_scan_check_payload(file->descriptor, file->path, &block);
+        }
+        offset += dms_found_block_extent(&file->blocks[k]);
+    }
+    if (status == 0 && (offset != commit->block.offset ||
+                        dms_hash64(hashes.data, hashes.size) != fields->blocks_hash)) {
+        status = dms_fail(DMS_ERR_CORRUPT,
+                          "the blocks of commit %" PRIu64 " are not all that it was written with",
+                          fields->sequence);
+    }
+    dms_buffer_free(&hashes);
+    return status;
+}
+
+/* ---- which commits count ---- */
+
+static int compare_commits(const void *a, const void *b)
+{
+    const struct dms_commit_fields *left = &(*(struct dms_found_commit *const *)a)->block.commit;
+    const struct dms_commit_fields *right = &(*(struct dms_found_commit *const *)b)->block.commit;
+    if (left->sequence != right->sequence) {
+        return left->sequence < right->sequence ? -1 : 1;
+    }
+    return (left->time_ns > right->time_ns) - (left->time_ns < right->time_ns);
+}
+
+static int sort_commits(const struct dms_survey *survey, struct dms_history *history)
+{
+    history->commits = dms_alloc(survey->commit_ct, sizeof *history->commits);
+    if (!history->commits) {
+        return DMS_ERR_NO_MEMORY;
+    }
+    for (size_t k = 0; k < survey->commit_ct; k++) {
+        if (!survey->files[survey->commits[k].file].is_foreign) {
+            history->commits[history->commit_ct++] = &survey->commits[k];
+        }
+    }
+    if (history->commit_ct > 1) {
+        qsort(history->commits, history->commit_ct, sizeof *history->commits, compare_commits);
+    }
+    return 0;
+}
+
+/* Takes the last commit away if some of its blocks were never written, and nobody was told that it
+ * was done. */
+static int drop_interrupted(const struct dms_survey *survey, uint64_t acknowledged,
+                            struct dms_history *history)
+{
+    if (history->commit_ct == 0) {
+        return 0;
+    }
+    const struct dms_found_commit *last = history->commits[history->commit_ct - 1];
+    if (sequence_of(last) <= acknowledged) {
+        return 0;
+    }
+    int status = dms_commit_check_blocks(survey, last, true);
+    if (dms_is_damage(status)) {
+        history->interrupted = last;
+        history->commit_ct--;
+        status = 0;
+    }
+    return status;
+}
+
+/* Leaves one commit of each number: the one that the next commit names, else the latest. */
+static void choose_commits(struct dms_history *history)
+{
+    const struct dms_found_commit **commits = history->commits;
+    size_t kept = history->commit_ct; /* chosen ones stand from here on */
+    for (size_t end = history->commit_ct; end > 0;) {
+        size_t first = end - 1;
+        size_t chosen = end - 1;
+        while (first > 0 && sequence_of(commits[first - 1]) == sequence_of(commits[end - 1])) {
+            first--;
+        }
+        for (size_t k = first; k < end && kept < history->commit_ct; k++) {
+            const struct dms_commit_fields *next = &commits[kept]->block.commit;
+            if (next->sequence == sequence_of(commits[k]) + 1 &&
+                next->previous_hash == commits[k]->block.header_hash) {
+                chosen = k;
+            }
+        }
+        commits[--kept] = commits[chosen];
+        end = first;
+    }
+    history->commit_ct -= kept;
+    memmove(commits, commits + kept, history->commit_ct * sizeof *commits);
+}
+
+/* ---- where to begin ---- */
+
+struct state_search {
+    bool is_found;
+    uint64_t offset;
+    uint64_t header_hash;
+};
+
+static int find_state_edit(void *context, const struct dms_edit *edit)
+{
+    struct state_search *search = context;
+    if (edit->type == DMS_EDIT_STATE) {
+        *search = (struct state_search){true, edit->state.offset, edit->state.header_hash};
+    }
+    return 0;
+}
+
+/* Whether a state block stands among the blocks of a commit, so that its edits are worth reading. */
+static bool has_state_block(const struct dms_survey *survey, const struct dms_found_commit *commit)
+{
+    const struct dms_survey_file *file = &survey->files[commit->file];
+    size_t k = dms_survey_position(file, commit->block.commit.begin);
+    for (; k < file->block_ct && file->blocks[k].offset < commit->block.offset; k++) {
+        if (file->blocks[k].type == DMS_BLOCK_STATE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Reads the state that a commit refers to. DMS_END when there is none. */
+static int read_state(const struct dms_survey *survey, const struct dms_found_commit *commit,
+                      struct dms_catalog *catalog)
+{
+    const struct dms_survey_file *file = &survey->files[commit->file];
+    struct state_search search = {0};
+    int status = dms_commit_each_edit(survey, commit, find_state_edit, &search);
+    if (status != 0 || !search.is_found) {
+        return status ? status : DMS_END;
+    }
+    const struct dms_found_block *found = dms_survey_block(file, search.offset);
+    struct dms_block block;
+    uint8_t *payload = NULL;
+    if (!found || found->type != DMS_BLOCK_STATE || found->header_hash != search.header_hash) {
+        return dms_fail(DMS_ERR_CORRUPT, "the state block of commit %" PRIu64 " is not there",
+                        sequence_of(commit));
+    }
+    status = dms_survey_read_header(file, found, &block);
+    status = status ? status : dms_survey_read_payload(file, &block, &payload);
+    status = status ? status
+                    : dms_catalog_decode(payload, (size_t)block.payload_bytes, catalog, NULL);
+    free(payload);
+    if (status == 0 && (catalog->sequence != sequence_of(commit) ||
+                        catalog->commit_hash != commit->block.commit.previous_hash)) {
+        dms_catalog_clear(catalog);
+        status = dms_fail(DMS_ERR_CORRUPT, "the state block of commit %" PRIu64 " is of another",
+                          sequence_of(commit));
+    }
+    return status;
+}
+
+/* What a commit says of the segment that holds it, and of the numbers given out. */
+static int note_commit(const struct dms_survey *survey, const struct dms_found_commit *commit,
+                       struct dms_catalog *catalog)
+{
+    const struct dms_survey_file *file = &survey->files[commit->file];
+    const struct dms_commit_fields *fields = &commit->block.commit;
+    struct dms_segment_record *record = dms_catalog_segment(catalog, file->number);
+    uint64_t end = commit->block.offset + dms_block_extent(&commit->block);
+    catalog->sequence = fields->sequence;
+    catalog->commit_hash = commit->block.header_hash;
+    catalog->next_group = fields->next_group;
+    catalog->next_batch = fields->next_batch;
+    catalog->next_segment = fields->next_segment;
+    if (record) {
+        record->committed_bytes = end;
+        return 0;
+    }
+    struct dms_segment_record made = file->record;
+    made.committed_bytes = end;
+    return dms_catalog_add_segment(catalog, &made);
+}
+
+/* Finds the newest commit with a state, or the beginning of all. */
+static int find_beginning(struct dms_survey *survey, struct dms_history *history)
+{
+    for (size_t k = history->commit_ct; k > 0; k--) {
+        const struct dms_found_commit *commit = history->commits[k - 1];
+        if (!has_state_block(survey, commit)) {
+            continue;
+        }
+        int status = read_state(survey, commit, &history->state);
+        if (status == 0) {
+            history->begin = k;
+            return note_commit(survey, commit, &history->state);
+        }
+        if (status != DMS_END && !dms_is_damage(status)) {
+            return status;
+        }
+    }
+    history->state = (struct dms_catalog){.next_group = 1, .next_batch = 1, .next_segment = 1};
+    return 0;
+}
+
+/* ---- what is missing ---- */
+
+static int note_missing(struct dms_survey *survey, uint64_t first, uint64_t last)
+{
+    (void)dms_fail(DMS_ERR_CORRUPT,
+                   first == last ? "commit %" PRIu64 " is missing"
+                                 : "commits %" PRIu64 " to %" PRIu64 " are missing",
+                   first, last);
+    return dms_survey_note(survey, DMS_NO_FILE, 0, 0);
+}
+
+/* Notes holes after the beginning, and commits that do not name the one before. */
+static int check_chain(struct dms_survey *survey, const struct dms_history *history)
+{
+    uint64_t last = history->state.sequence;
+    for (size_t k = 0; k < history->commit_ct; k++) {
+        const struct dms_found_commit *commit = history->commits[k];
+        const struct dms_commit_fields *fields = &commit->block.commit;
+        int status = 0;
+        if (k >= history->begin && fields->sequence > last + 1) {
+            status = note_missing(survey, last + 1, fields->sequence - 1);
+        } else if (k > 0 && sequence_of(history->commits[k - 1]) + 1 == fields->sequence &&
+                   history->commits[k - 1]->block.header_hash != fields->previous_hash) {
+            (void)dms_fail(DMS_ERR_CORRUPT, "commit %" PRIu64 " does not follow commit %" PRIu64,
+                           fields->sequence, fields->sequence - 1);
+            status = dms_survey_note(survey, commit->file, commit->block.offset,
+                                     dms_block_extent(&commit->block));
+        }
+        if (status != 0) {
+            return status;
+        }
+        last = k >= history->begin ? fields->sequence : last;
+    }
+    return history->highest > last ? note_missing(survey, last + 1, history->highest) : 0;
+}
+
+int dms_history_make(struct dms_survey *survey, uint64_t acknowledged, struct dms_history *history)
+{
+    struct dms_history made = {0};
+    int status = sort_commits(survey, &made);
+    if (status == 0) {
+        status = drop_interrupted(survey, acknowledged, &made);
+    }
+    if (status == 0) {
+        choose_commits(&made);
+        status = find_beginning(survey, &made);
+    }
+    if (status == 0) {
+        uint64_t last = made.commit_ct > 0 ? sequence_of(made.commits[made.commit_ct - 1]) : 0;
+        made.highest = last > acknowledged ? last : acknowledged;
+        status = check_chain(survey, &made);
+    }
+    if (status != 0) {
+        dms_history_end(&made);
+        return status;
+    }
+    *history = made;
+    return 0;
+}
+
+void dms_history_end(struct dms_history *history)
+{
+    free(history->commits);
+    dms_catalog_clear(&history->state);
+    *history = (struct dms_history){0};
+}
+
+/* ---- applying ---- */
+
+/* An edit on its way into the catalog. */
+struct application {
+    struct dms_replay *replay;
+    uint64_t segment;
+    uint64_t sequence;
+    bool is_salvaged;
+    bool is_lenient; /* edits that do not fit are left out */
+};
+
+static int note_addition(const struct application *application, const struct dms_edit *edit)
+{
+    struct dms_replay *replay = application->replay;
+    bool is_staged = edit->type == DMS_EDIT_ADD_BATCH;
+    int status = dms_grow((void **)&replay->additions, &replay->addition_capacity,
+                          replay->addition_ct + 1, sizeof *replay->additions);
+    if (status == 0) {
+        replay->additions[replay->addition_ct++] = (struct dms_addition){
+            .is_staged = is_staged,
+            .is_salvaged = application->is_salvaged,
+            .number = is_staged ? edit->add_batch.batch : edit->add_group.group,
+            .sequence = application->sequence,
+        };
+    }
+    return status;
+}
+
+static int apply_edit(void *context, const struct dms_edit *edit)
+{
+    const struct application *application = context;
+    struct dms_catalog *catalog = &application->replay->catalog;
+    if (edit->type == DMS_EDIT_SET_SCHEMA && application->is_lenient) {
+        /* A later schema may have been taken from a segment block already. */
+        struct dms_schema *schema;
+        int status = dms_schema_decode(edit->set_schema.schema,
+                                       (size_t)edit->set_schema.schema_bytes, &schema);
+        bool is_older = status == 0 && schema->version < catalog->schema->version;
+        if (status == 0) {
+            dms_schema_free(schema);
+        }
+        if (is_older) {
+            return 0;
+        }
+    }
+    int status = dms_catalog_apply(catalog, edit, application->segment);
+    if (status == 0 && (edit->type == DMS_EDIT_ADD_GROUP || edit->type == DMS_EDIT_ADD_BATCH)) {
+        status = note_addition(application, edit);
+    }
+    return status == DMS_ERR_CORRUPT && application->is_lenient ? 0 : status;
+}
+
+/* The newest schema that a segment block tells, if it is newer than the catalog's. */
+static int adopt_schema(const struct dms_survey *survey, struct dms_catalog *catalog)
+{
+    const struct dms_schema *newest = catalog->schema;
+    for (size_t k = 0; k < survey->file_ct; k++) {
+        const struct dms_schema *schema = survey->files[k].schema;
+        if (schema && !survey->files[k].is_foreign &&
+            (!newest || schema->version > newest->version)) {
+            newest = schema;
+        }
+    }
+    if (newest == catalog->schema) {
+        return 0;
+    }
+    struct dms_schema *copy;
+    int status = dms_schema_copy(newest, &copy);
+    if (status == 0) {
+        dms_schema_free(catalog->schema);
+        catalog->schema = copy;
+    }
+    return status;
+}
+
+/* The schema that the first commit builds on. */
+static int begin_schema(const struct dms_survey *survey, const struct dms_schema *fallback,
+                        struct dms_catalog *catalog)
+{
+    const struct dms_schema *first = NULL;
+    for (size_t k = 0; k < survey->file_ct && !first; k++) {
+        first = survey->files[k].is_foreign ? NULL : survey->files[k].schema;
+    }
+    first = first ? first : fallback;
+    if (!first) {
+        return dms_fail(DMS_ERR_CORRUPT,
+                        "store '%s' has no segment block that is readable: its schema is lost",
+                        survey->store_path);
+    }
+    return dms_schema_copy(first, &catalog->schema);
+}
+
+static int apply_commit(struct dms_survey *survey, const struct dms_found_commit *commit,
+                        bool is_lenient, struct dms_replay *replay)
+{
+    struct dms_survey_file *file = &survey->files[commit->file];
+    const struct dms_commit_fields *fields = &commit->block.commit;
+    struct application application = {
+        .replay = replay,
+        .segment = file->number,
+        .sequence = fields->sequence,
+        .is_lenient = is_lenient,
+    };
+    /* Before the edits: a commit may drop segments, but never its own. */
+    int status = note_commit(survey, commit, &replay->catalog);
+    if (status == 0) {
+        status = dms_commit_each_edit(survey, commit, apply_edit, &application);
+    }
+    if (status == 0 && !is_lenient && replay->catalog.schema->version != fields->schema_version) {
+        status = dms_fail(DMS_ERR_CORRUPT,
+                          "commit %" PRIu64 " says schema version %u, the schema is version %u",
+                          fields->sequence, (unsigned)fields->schema_version,
+                          (unsigned)replay->catalog.schema->version);
+    }
+    if (dms_is_damage(status)) {
+        replay->is_exact = false;
+        if (is_lenient) {
+            return 0;
+        }
+        struct dms_found_block *block = dms_survey_block(file, commit->block.offset);
+        status = dms_survey_note_block(survey, file, block);
+    }
+    return status;
+}
+
+/* Makes the catalog's length of a segment reach `end`. */
+static int extend_segment(const struct dms_survey_file *file, uint64_t end,
+                          struct dms_catalog *catalog)
+{
+    struct dms_segment_record *record = dms_catalog_segment(catalog, file->number);
+    if (record) {
+        record->committed_bytes = record->committed_bytes > end ? record->committed_bytes : end;
+        return 0;
+    }
+    struct dms_segment_record made = file->record;
+    made.committed_bytes = end;
+    return dms_catalog_add_segment(catalog, &made);
+}
+
+static int apply_lost(const struct dms_survey *survey, const struct dms_lost_transaction *lost,
+                      uint64_t sequence, struct dms_replay *replay)
+{
+    const struct dms_survey_file *file = &survey->files[lost->file];
+    struct application application = {
+        .replay = replay,
+        .segment = file->number,
+        .sequence = sequence,
+        .is_salvaged = true,
+        .is_lenient = true,
+    };
+    struct dms_edit edit;
+    size_t at = 0;
+    int status;
+    replay->is_exact = false;
+    while ((status = dms_edit_next(lost->edits.data, lost->edits.size, &at, &edit)) > 0) {
+        status = apply_edit(&application, &edit);
+        if (status != 0) {
+            return status;
+        }
+    }
+    return status ? status : extend_segment(file, lost->end, &replay->catalog);
+}
+
+/* The sequence number that a lost transaction may have had: the first missing one after the commit
+ * before it in its file. */
+static uint64_t lost_sequence(const struct dms_history *history,
+                              const struct dms_lost_transaction *lost)
+{
+    uint64_t expected = history->state.sequence + 1;
+    for (size_t k = history->begin; k < history->commit_ct; k++) {
+        uint64_t sequence = sequence_of(history->commits[k]);
+        uint64_t missing = expected > lost->after ? expected : lost->after + 1;
+        if (missing < sequence || sequence >= lost->before) {
+            return missing < sequence ? missing : sequence;
+        }
+        expected = sequence + 1;
+    }
+    return history->highest + 1;
+}
+
+/* Applies the lost transactions whose number lies in first .. last. */
+static int apply_lost_between(const struct dms_history *history, const struct dms_survey *survey,
+                              const struct dms_lost_transaction *lost, size_t lost_ct,
+                              uint64_t first, uint64_t last, struct dms_replay *replay)
+{
+    int status = 0;
+    for (size_t k = 0; status == 0 && k < lost_ct; k++) {
+        uint64_t sequence = lost_sequence(history, &lost[k]);
+        if (sequence >= first && sequence <= last) {
+            status = apply_lost(survey, &lost[k], sequence, replay);
+        }
+    }
+    return status;
+}
+
+int dms_history_replay(const struct dms_history *history, struct dms_survey *survey,
+                       const struct dms_lost_transaction *lost, size_t lost_ct,
+                       const struct dms_schema *fallback, struct dms_replay *replay)
+{
+    struct dms_replay made = {.is_exact = true};
+    struct dms_buffer state = {0};
+    uint64_t expected = history->state.sequence + 1;
+    int status = dms_catalog_copy(&history->state, &made.catalog);
+    if (status == 0 && !made.catalog.schema) {
+        status = begin_schema(survey, fallback, &made.catalog);
+    }
+    for (size_t k = history->begin; status == 0 && k < history->commit_ct; k++) {
+        uint64_t sequence = sequence_of(history->commits[k]);
+        bool is_missing = sequence > expected;
+        made.is_exact = made.is_exact && !is_missing;
+        status = apply_lost_between(history, survey, lost, lost_ct, expected, sequence, &made);
+        if (status == 0) {
+            status = apply_commit(survey, history->commits[k], !made.is_exact, &made);
+        }
+        expected = sequence + 1;
+    }
+    if (status == 0) {
+        made.is_exact = made.is_exact && expected > history->highest;
+        status = apply_lost_between(history, survey, lost, lost_ct, expected, UINT64_MAX, &made);
+    }
+    if (status == 0 && !made.is_exact) {
+        status = adopt_schema(survey, &made.catalog);
+    }
+    dms_buffer_free(&state);
+    if (status != 0) {
+        dms_replay_end(&made);
+        return status;
+    }
+    *replay = made;
+    return 0;
+}
+
+void dms_replay_end(struct dms_replay *replay)
+{
+    dms_catalog_clear(&replay->catalog);
+    free(replay->additions);
+    *replay = (struct dms_replay){0};
+}

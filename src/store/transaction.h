@@ -1,0 +1,64 @@
+/*
+ * Commits: how a change becomes durable, all of it or nothing. Blocks are written to the end of a
+ * segment, then a commit record, then fdatasync, then the index is committed; all under the writer
+ * lock, which is the index's write transaction.
+ */
+#ifndef DMS_STORE_TRANSACTION_H
+#define DMS_STORE_TRANSACTION_H
+
+#include "format/edit.h"
+#include "store/index.h"
+#include "store/segment.h"
+#include "store/store_handle.h"
+
+/* A commit being put together under the writer lock. */
+struct dms_commit {
+    struct dms_store *store;
+    struct dms_index_txn *txn;
+    struct dms_index_meta meta;
+    struct dms_schema *schema;         /* the current one */
+    struct dms_segment_writer *writer; /* of the segment that takes blocks and commit record */
+    struct dms_buffer edits;
+    uint32_t edit_ct;
+    uint64_t *dropped; /* segments to be deleted after the commit */
+    size_t dropped_ct, dropped_capacity;
+    bool is_uncertain; /* the index failed in the middle of its own commit */
+};
+
+/* Checks the inputs of a change against the index, adds blocks to commit->writer and edits with
+ * dms_commit_edit. It may be called again from the start. Returns 0, DMS_END for "nothing to
+ * commit", or an error. */
+typedef int (*dms_commit_prepare)(void *context, struct dms_commit *commit);
+
+/* Runs one commit. bulk: the caller's own segment, whose blocks were synced already; NULL: the log
+ * segment. Returns what prepare returned when that is not 0; then nothing has changed. */
+int dms_commit_run(struct dms_store *store, struct dms_segment_writer *bulk,
+                   dms_commit_prepare prepare, void *context);
+
+/* Adds an edit to the commit and applies it to the index. */
+int dms_commit_edit(struct dms_commit *commit, const struct dms_edit *edit);
+
+/* Drops segments in which nothing is live any more, when they hold at least `least_bytes`, and
+ * writes a state block so that their commits are not missed. To be called last by a prepare
+ * function. */
+int dms_commit_drop_dead_segments(struct dms_commit *commit, uint64_t least_bytes);
+
+/* Begins a bulk segment: allots its number and creates the file. */
+int dms_bulk_segment_begin(struct dms_store *store, const struct dms_schema *schema,
+                           struct dms_segment_writer *writer);
+
+/* Makes the segment's content durable before the writer lock is taken. */
+int dms_bulk_segment_sync(struct dms_store *store, struct dms_segment_writer *writer);
+
+/* Ends it: what was not committed is removed, the whole file if nothing was. Accepts a zeroed
+ * writer. */
+void dms_bulk_segment_end(struct dms_store *store, struct dms_segment_writer *writer);
+
+/* Allots `count` group numbers, beginning with *first. */
+int dms_groups_allot(struct dms_store *store, uint64_t count, uint64_t *first);
+
+/* Removes what crashed writers left behind: segments that were never committed, tails, and segments
+ * that were dropped. */
+int dms_remove_leftovers(struct dms_store *store);
+
+#endif

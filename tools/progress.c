@@ -86,9 +86,13 @@ static void draw(const struct progress *progress, uint64_t done, uint64_t total,
         fputs(" of ", stderr);
         print_amount(progress, total);
     }
-    fputs(progress->unit == PROGRESS_ROWS ? " rows, " : ", ", stderr);
-    print_amount(progress, (uint64_t)rate);
-    fputs(progress->unit == PROGRESS_ROWS ? " rows/s" : "/s", stderr);
+    if (progress->unit == PROGRESS_ROWS)
+        fputs(" rows", stderr);
+    if (rate > 0) {
+        fputs(", ", stderr);
+        print_amount(progress, (uint64_t)rate);
+        fputs(progress->unit == PROGRESS_ROWS ? " rows/s" : "/s", stderr);
+    }
     if (total > done && rate > 0) {
         uint64_t left = (uint64_t)((double)(total - done) / rate + 0.5);
 

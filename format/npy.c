@@ -225,8 +225,7 @@ static int parse_dictionary(struct dictionary *text, struct dms_npy *npy, bool *
     return DMS_OK;
 }
 
-/* data_bytes from shape and item size; the end of the data must be an offset that a file can have.
- */
+/* data_bytes from shape and item size; the data must end at an offset that a file can have. */
 static int derive_data_bytes(struct dms_npy *npy)
 {
     uint64_t end;

@@ -14,12 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint64_t mask_group_bytes = UINT64_C(8)
-                                         << 20; /* wanted size of the mask chunk of a full group */
-static const uint64_t tile_bytes = UINT64_C(1)
-                                   << 20; /* wanted size of a chunk of an output column */
-static const uint64_t tile_bytes_max =
-    UINT64_C(64) << 20; /* from here on a tile has fewer targets than the least */
+/* Wanted sizes: of the mask chunk of a full group, and of a tile of an output column. */
+static const uint64_t mask_group_bytes = UINT64_C(8) << 20;
+static const uint64_t tile_bytes = UINT64_C(1) << 20;
+/* From this size on a tile has fewer targets than TILE_TARGETS_MIN. */
+static const uint64_t tile_bytes_max = UINT64_C(64) << 20;
 
 enum { TILE_TARGETS_MIN = 64, TILE_TARGETS_MAX = 1024 };
 
@@ -96,8 +95,7 @@ static bool name_is_valid(const char *name)
     return true;
 }
 
-/* Whether a text is UTF-8: no stray or missing continuation byte, no overlong form, no surrogate.
- */
+/* Whether a text is UTF-8: continuation bytes as they must be, no overlong form, no surrogate. */
 static bool utf8_is_valid(const char *text)
 {
     const uint8_t *byte = (const uint8_t *)text;
@@ -137,18 +135,11 @@ static int check_dtype(const struct dms_column *column)
         return dms_fail(DMS_ERR_INVALID,
                         "column %s: an output cannot be %s (choose f16, f32, u8 or bool)",
                         column->name, dms_dtype_name(column->dtype));
-    if (column->dtype == DMS_TEXT) {
-        if (column->element_bits % 8 != 0 || column->element_bits < 8 ||
-            column->element_bits > 255 * 8)
-            return dms_fail(DMS_ERR_INVALID,
-                            "column %s: a text has 1 to 255 bytes, not %" PRIu32 " bits",
-                            column->name, column->element_bits);
-    } else if (column->element_bits != dms_dtype_bits(column->dtype)) {
+    if (column->dtype == DMS_TEXT && (column->element_bits % 8 != 0 || column->element_bits < 8 ||
+                                      column->element_bits > 255 * 8))
         return dms_fail(DMS_ERR_INVALID,
-                        "column %s: a value of dtype %s has %" PRIu32 " bits, not %" PRIu32,
-                        column->name, dms_dtype_name(column->dtype), dms_dtype_bits(column->dtype),
+                        "column %s: a text has 1 to 255 bytes, not %" PRIu32 " bits", column->name,
                         column->element_bits);
-    }
     return DMS_OK;
 }
 
@@ -175,19 +166,19 @@ static int check_value_column(const struct dms_column *column)
                         "column %s: has %" PRIu32
                         " dimensions (an output has 1 to %d, a scalar none)",
                         column->name, column->dimension_ct, DMS_DIMENSION_MAX);
-    result = dms_column_derive(&derived);
+    result = check_dtype(column);
     if (result < 0)
         return result;
-    result = check_dtype(&derived);
+    result = dms_column_derive(&derived);
     if (result < 0)
         return result;
     if (derived.target_ct != column->target_ct ||
         derived.values_per_target != column->values_per_target ||
         derived.element_bits != column->element_bits)
-        return dms_fail(
-            DMS_ERR_INVALID,
-            "column %s: target_ct, values_per_target and element_bits contradict its shape",
-            column->name);
+        return dms_fail(DMS_ERR_INVALID,
+                        "column %s: target_ct, values_per_target or element_bits contradict its "
+                        "shape and dtype",
+                        column->name);
     return DMS_OK;
 }
 
@@ -208,8 +199,7 @@ static int check_fixed_column(const struct dms_schema *schema, uint32_t position
     return DMS_OK;
 }
 
-/* Holds the chunks of a full group against the largest that readers and writers take in one piece.
- */
+/* Holds the chunks of a full group against the largest that are read and written in one piece. */
 static int check_chunk_size(const struct dms_schema *schema, const struct dms_column *column)
 {
     uint64_t row_bytes = dms_column_packed_bytes(column, column->tile_targets);
@@ -223,8 +213,7 @@ static int check_chunk_size(const struct dms_schema *schema, const struct dms_co
     return DMS_OK;
 }
 
-/* The name of another column before `position` that has the same name makes two columns
- * indistinguishable. */
+/* Whether one of the columns before `position` has this name. */
 static bool name_is_taken(const struct dms_schema *schema, const char *name, uint32_t position)
 {
     for (uint32_t i = 0; i < position; i++) {

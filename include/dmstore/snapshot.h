@@ -120,8 +120,8 @@ struct dms_chunk_info {
 DMS_API int dms_snapshot_chunk(dms_snapshot *snapshot, size_t group, uint32_t column, uint32_t tile, struct dms_chunk_info *info);
 
 /* The rows of a plain, uncompressed chunk in place, in the page cache that all processes share: row r at
- * data + r x row_stride_bytes (64-byte aligned where that costs little, 8-byte aligned always). *data lives until
- * dms_snapshot_close. The hash was checked when this returns 0. The pointer is exposed: a file that is truncated
+ * data + r x row_stride_bytes. Mask rows are 64-byte aligned where that costs at most 1/128 of them, and 8-byte aligned always;
+ * other rows follow one another without gaps. *data lives until dms_snapshot_close. The hash was checked when this returns 0. The pointer is exposed: a file that is truncated
  * afterwards raises SIGBUS at the access. UNSUPPORTED: the chunk is compressed or encoded; use the copying calls. */
 DMS_API int dms_snapshot_map_chunk(dms_snapshot *snapshot, size_t group, uint32_t column, uint32_t tile,
                                    struct dms_chunk_info *info, const uint8_t **data);

@@ -22,8 +22,11 @@ enum {
     ZSTD_VERSION_SAFE = 10505,
 };
 
-size_t dms_row_stride(size_t row_bytes)
+size_t dms_row_stride(const struct dms_column *column, size_t row_bytes)
 {
+    if (column->kind != DMS_COLUMN_MASK) {
+        return row_bytes;
+    }
     for (size_t alignment = 64; alignment > 8; alignment /= 2) {
         size_t stride = (size_t)dms_align(row_bytes, alignment);
         if (stride - row_bytes <= row_bytes / 128) {
@@ -138,7 +141,7 @@ static int compress_values(const uint8_t *data, size_t bytes, size_t limit_bytes
 static int lay_out_rows(const struct dms_tile *tile, size_t row_bytes,
                         struct dms_chunk_fields *fields, uint8_t **framed, size_t *payload_bytes)
 {
-    size_t stride = dms_row_stride(row_bytes);
+    size_t stride = dms_row_stride(tile->column, row_bytes);
     uint8_t *made = framed_alloc(stride * tile->row_ct);
     if (!made) {
         return DMS_ERR_NO_MEMORY;
@@ -199,7 +202,7 @@ int dms_chunk_encode(const struct dms_tile *tile, const struct dms_codec *codec,
     bool is_small = tile->sampled || tile->runs;
     if (compress) {
         size_t raw_bytes =
-            is_small ? (size_t)fields.encoded_bytes : dms_row_stride(row_bytes) * tile->row_ct;
+            is_small ? (size_t)fields.encoded_bytes : dms_row_stride(tile->column, row_bytes) * tile->row_ct;
         size_t limit = codec->kind == DMS_CODEC_AUTO && !is_small ? raw_bytes / 4 * 3 : raw_bytes;
         status = compress_values(data, (size_t)fields.encoded_bytes, limit, codec->level, &framed,
                                  &payload_bytes);

@@ -53,6 +53,6 @@ int dms_chunk_decode(const struct dms_column *column, const struct dms_block *bl
 void dms_sampled_entry_store(uint8_t *entry, uint64_t seed, uint32_t subset_size);
 
 /* The stride of plain, uncompressed rows (SPEC.md section 2.2). */
-size_t dms_row_stride(size_t row_bytes);
+size_t dms_row_stride(const struct dms_column *column, size_t row_bytes);
 
 #endif

@@ -1030,7 +1030,7 @@ static int apply_drop_batches(struct dms_index_txn *txn, struct dms_index_meta *
 {
     uint64_t end_number = first + count < first ? UINT64_MAX : first + count;
     uint64_t number = first;
-    uint32_t live_ct;
+    uint32_t live_ct = 0;
     int status;
     while ((status = next_batch(txn, &number, end_number, &live_ct)) == 0) {
         status = value_delete(txn, TABLE_BATCHES, number_key(number));

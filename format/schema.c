@@ -95,6 +95,16 @@ static bool name_is_valid(const char *name)
     return true;
 }
 
+int dms_column_name_check(const char *name)
+{
+    if (name_is_valid(name))
+        return DMS_OK;
+    return dms_fail(DMS_ERR_INVALID,
+                    "'%.*s' is no column name: use at most %d letters, digits, '_', '-' and '.', "
+                    "and begin with a letter or '_'",
+                    DMS_NAME_BYTES, name, DMS_NAME_BYTES - 1);
+}
+
 /* Whether a text is UTF-8: continuation bytes as they must be, no overlong form, no surrogate. */
 static bool utf8_is_valid(const char *text)
 {
@@ -148,14 +158,10 @@ static int check_dtype(const struct dms_column *column)
 static int check_value_column(const struct dms_column *column)
 {
     struct dms_column derived = *column;
-    int result;
+    int result = dms_column_name_check(column->name);
 
-    if (!name_is_valid(column->name))
-        return dms_fail(
-            DMS_ERR_INVALID,
-            "'%.*s' is no column name: use at most %d letters, digits, '_', '-' and '.', and begin "
-            "with a letter or '_'",
-            DMS_NAME_BYTES, column->name, DMS_NAME_BYTES - 1);
+    if (result < 0)
+        return result;
     if (column->kind != DMS_COLUMN_OUTPUT && column->kind != DMS_COLUMN_SCALAR)
         return dms_fail(DMS_ERR_INVALID,
                         "column %s: is of kind %d, but must be an output or a scalar", column->name,

@@ -32,6 +32,9 @@ enum {
 struct dms_schema *dms_schema_create(size_t column_ct, size_t metadata_ct, size_t text_bytes,
                                      char **text);
 
+/* INVALID unless `name` may be the name of a column; the message says what may. */
+int dms_column_name_check(const char *name);
+
 /* Sets target_ct, values_per_target and (but for text) element_bits from kind, dtype and
  * dimensions. INVALID, naming the column, when they are not right together or too large. */
 int dms_column_derive(struct dms_column *column);

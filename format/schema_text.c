@@ -60,7 +60,7 @@ static int take_name(const char **text, const char *form, struct dms_column *col
                         DMS_NAME_BYTES - 1);
     memcpy(column->name, *text, (size_t)(colon - *text));
     *text = colon + 1;
-    return DMS_OK;
+    return dms_column_name_check(column->name);
 }
 
 /* A dtype by its name, or sN for a text. */

@@ -86,6 +86,19 @@ int dms_snapshot_write_manifest(const dms_snapshot *snapshot, const char *path)
  * ----------------------------------------------------------------------------------------------------
  */
 
+/* Checks that the padding of a block, from the end of its payload on, is zero. */
+static int check_padding(int descriptor, const char *path, uint64_t from, uint64_t to)
+{
+    static const uint8_t zeros[DMS_BLOCK_ALIGNMENT];
+    uint8_t padding[DMS_BLOCK_ALIGNMENT];
+    size_t bytes = (size_t)(to - from);
+    int status = dms_pread_full(descriptor, path, padding, bytes, from);
+    if (status == 0 && memcmp(padding, zeros, bytes) != 0) {
+        status = dms_fail(DMS_ERR_CORRUPT, "its padding at offset 0x%" PRIx64 " is not zero", from);
+    }
+    return status;
+}
+
 /* Reads the state block that ends the file. */
 static int read_state(int descriptor, const char *path, uint64_t offset,
                       struct dms_catalog *catalog, char **store_path)
@@ -105,6 +118,10 @@ static int read_state(int descriptor, const char *path, uint64_t offset,
         payload = dms_alloc_aligned(64, (size_t)block.payload_bytes + 1);
         status =
             payload ? dms_block_read_payload(descriptor, path, &block, payload) : DMS_ERR_NO_MEMORY;
+    }
+    if (status == 0) {
+        status = check_padding(descriptor, path,
+                               offset + DMS_BLOCK_HEADER_BYTES + block.payload_bytes, size);
     }
     if (status == 0) {
         status = dms_catalog_decode(payload, (size_t)block.payload_bytes, catalog, store_path);
@@ -134,6 +151,9 @@ static int read_manifest(const char *path, uint8_t store_uuid[DMS_UUID_BYTES],
     }
     if (status == 0) {
         memcpy(store_uuid, fields.store_uuid, DMS_UUID_BYTES);
+        status = check_padding(descriptor, path, DMS_BLOCK_HEADER_BYTES + payload.size, extent);
+    }
+    if (status == 0) {
         status = read_state(descriptor, path, extent, catalog, store_path);
     }
     dms_buffer_free(&payload);

@@ -104,6 +104,7 @@ void row_batch_end(struct row_batch *batch, uint64_t id, const uint8_t *mask,
         .outputs = batch->pointers,
         .scalars = batch->pointers + batch->output_ct,
         .sampling = sampling,
+        .column_ct = batch->schema->column_ct,
     };
     batch->storage[batch->row_ct++] = (void *)batch->pointers;
     batch->pointers = NULL;

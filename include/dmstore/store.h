@@ -74,6 +74,9 @@ struct dms_row {
     const void *const *outputs;
     const void *const *scalars;
     const struct dms_sampling *sampling; /* NULL: not claimed */
+    /* Columns, the mask and the model id included, of the schema that outputs and scalars were made for. Columns that
+     * somebody has added since (always at the end) are absent. 0: the schema as it was when the store was opened. */
+    uint32_t column_ct;
 };
 
 /* Appends one model durably. outputs or scalars may be NULL when no column of that kind has a value. Duplicate ids:

@@ -346,6 +346,24 @@ static int check_rows(dms_store *store, const struct dms_row **rows, size_t row_
     return status;
 }
 
+/* The rows with the number of columns that they were made for. The caller frees *known. */
+static int copy_rows(const struct dms_store *store, const struct dms_row *rows, size_t row_ct,
+                     struct dms_row **known)
+{
+    struct dms_row *copies = dms_alloc(row_ct, sizeof *copies);
+    if (!copies) {
+        return DMS_ERR_NO_MEMORY;
+    }
+    for (size_t k = 0; k < row_ct; k++) {
+        copies[k] = rows[k];
+        if (copies[k].column_ct == 0) {
+            copies[k].column_ct = store->column_ct;
+        }
+    }
+    *known = copies;
+    return 0;
+}
+
 static void restore_rows(const struct dms_row *rows, size_t row_ct, const struct dms_row **pointers)
 {
     for (size_t k = 0; k < row_ct; k++) {
@@ -358,22 +376,26 @@ int dms_append_rows(dms_store *store, const struct dms_row *rows, size_t row_ct,
 {
     struct dms_write_result counted = {0};
     const struct dms_row **pointers = dms_alloc(row_ct, sizeof *pointers);
-    if (!pointers) {
-        return DMS_ERR_NO_MEMORY;
+    struct dms_row *known = NULL;
+    int status = pointers ? copy_rows(store, rows, row_ct, &known) : DMS_ERR_NO_MEMORY;
+    if (status == 0) {
+        restore_rows(known, row_ct, pointers);
     }
-    restore_rows(rows, row_ct, pointers);
-    int status = row_ct > 0 ? check_rows(store, pointers, row_ct) : 0;
+    if (status == 0 && row_ct > 0) {
+        status = check_rows(store, pointers, row_ct);
+    }
     if (status == 0 && row_ct > 0) {
         struct dms_append_request request = {.rows = pointers, .row_ct = row_ct};
         status = submit(store, &request);
         counted.added_ct = status == 0 ? row_ct : 0;
     }
     while (status == APPEND_CLASH) {
-        restore_rows(rows, row_ct, pointers);
+        restore_rows(known, row_ct, pointers);
         struct dms_append_request request = {.rows = pointers, .row_ct = row_ct};
         status = append_resolved(store, &request, on_duplicate, &counted);
     }
     free(pointers);
+    free(known);
     if (status == 0 && result) {
         *result = counted;
     }

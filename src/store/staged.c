@@ -23,6 +23,9 @@ const void *dms_row_values(const struct dms_schema *schema, const struct dms_row
     enum dms_column_kind kind = schema->columns[column].kind;
     const void *const *values = kind == DMS_COLUMN_OUTPUT ? row->outputs : row->scalars;
     uint32_t index = 0;
+    if (row->column_ct > 0 && column >= row->column_ct) {
+        return NULL; /* added after the row was made: there is no pointer for it */
+    }
     for (uint32_t c = 0; c < column; c++) {
         index += schema->columns[c].kind == kind;
     }

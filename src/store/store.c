@@ -210,16 +210,24 @@ static int read_meta(struct dms_store *store)
 {
     struct dms_index_txn *txn;
     struct dms_index_meta meta;
+    struct dms_schema *schema = NULL;
     int status = dms_index_begin(store->index, false, &txn);
     if (status != 0) {
         return status;
     }
     status = dms_index_get_meta(txn, &meta);
-    dms_index_abort(txn);
     if (status == 0) {
         memcpy(store->uuid, meta.store_uuid, DMS_UUID_BYTES);
         status = check_features(store, &meta);
     }
+    if (status == 0) {
+        status = dms_index_get_schema(txn, &schema);
+    }
+    if (status == 0) {
+        store->column_ct = schema->column_ct;
+    }
+    dms_index_abort(txn);
+    dms_schema_free(schema);
     return status;
 }
 

@@ -17,6 +17,7 @@ struct dms_store {
     char *path;
     struct dms_index *index;
     uint8_t uuid[DMS_UUID_BYTES];
+    uint32_t column_ct;   /* of the schema when the handle was opened: what rows are made for */
     atomic_bool poisoned; /* an fsync failed: what is on the disk is not known */
 
     struct dms_segment_writer log; /* the log segment; touched under the writer lock only */

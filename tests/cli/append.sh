@@ -224,6 +224,30 @@ check_output "SIGTERM ends it with status 1" 1 echo $?
 exec 8>&-
 check_output "and what had come is stored" 1 ids_of stopped
 
+# ---- a column that is added while a worker appends
+
+create growing
+"$DMSTORE" append growing --format jsonl --acknowledge <pipe >answers &
+appender=$!
+exec 8>pipe 9<answers
+row() { echo "{\"id\": $1, \"mask\": [1], \"outputs\": {\"level\": $1}, \"scalars\": {\"loss\": $1}}" >&8; }
+row 1
+read -r -t 20 answer <&9
+dmstore add-column growing --output wide:1000 --scalar late:f64
+row 2
+if read -r -t 20 answer <&9 && [ "$answer" = 2 ]; then
+    pass "its rows still come in"
+else
+    fail "its rows still come in" "${answer-}"
+fi
+exec 8>&- 9<&-
+wait $appender
+check_error "without values in the new column" 1 "model 1" dmstore export growing --scalar late=late.npy
+dmstore export growing --output level=level.npy --scalar loss=loss.npy >/dev/null
+check_python "and whole in the others" <<'END'
+assert np.load("level.npy").tolist() == [[1], [2]] and np.load("loss.npy").tolist() == [1, 2]
+END
+
 # ---- sampled masks
 
 dmstore create drawn --examples 1000 --output margins:1

@@ -42,6 +42,9 @@ struct fill {
     struct dms_write_result counted, committed;
 };
 
+/* What became of a row of the group at hand; of several columns the largest outcome counts. */
+enum outcome { NOT_CONCERNED, UNCHANGED, KEPT, ADDED, REPLACED };
+
 /* One group with its old and new values, as a row source of one column. */
 struct merged_column {
     struct fill *fill;
@@ -50,6 +53,7 @@ struct merged_column {
     uint32_t column_index;       /* in the fill's source */
     const uint64_t *source_rows; /* a row of the group: its source row or NOT_FILLED */
     const uint8_t *old_present;
+    uint8_t *outcomes; /* a row of the group: enum outcome */
     bool has_old;
 };
 
@@ -106,6 +110,24 @@ static int column_values(void *context, uint32_t column_index, uint64_t row, uin
                                target_ct, values);
 }
 
+static void note_outcome(const struct merged_column *merged, uint32_t row, enum outcome outcome)
+{
+    if (merged->outcomes[row] < outcome) {
+        merged->outcomes[row] = (uint8_t)outcome;
+    }
+}
+
+static void count_outcomes(const uint8_t *outcomes, uint32_t row_ct,
+                           struct dms_write_result *counted)
+{
+    for (uint32_t row = 0; row < row_ct; row++) {
+        counted->unchanged_ct += outcomes[row] == UNCHANGED;
+        counted->kept_ct += outcomes[row] == KEPT;
+        counted->added_ct += outcomes[row] == ADDED;
+        counted->replaced_ct += outcomes[row] == REPLACED;
+    }
+}
+
 /* Decides for each row of the group that has a value already; takes those that keep theirs out of
  * source_rows. */
 static int settle_duplicates(struct fill *fill, const struct merged_column *merged,
@@ -139,15 +161,13 @@ static int settle_duplicates(struct fill *fill, const struct merged_column *merg
                                 fill->source->ids[source_rows[row]], schema->columns[column].name);
             }
             bool replace = !same && fill->options.on_duplicate == DMS_DUPLICATE_REPLACE;
-            fill->counted.unchanged_ct += same;
-            fill->counted.replaced_ct += replace;
-            fill->counted.kept_ct += !same && !replace;
+            note_outcome(merged, row, same ? UNCHANGED : replace ? REPLACED : KEPT);
             if (!replace) {
                 source_rows[row] = NOT_FILLED;
                 continue;
             }
         } else {
-            fill->counted.added_ct++;
+            note_outcome(merged, row, ADDED);
         }
         *filled_ct += 1;
     }
@@ -156,13 +176,14 @@ static int settle_duplicates(struct fill *fill, const struct merged_column *merg
 
 /* Writes one column of one group. source_rows is scratch that says which rows are filled. */
 static int fill_column(struct fill *fill, size_t group, uint32_t column_index,
-                       uint64_t *source_rows, uint8_t *old_present, uint64_t *identity)
+                       uint64_t *source_rows, uint8_t *old_present, uint8_t *outcomes,
+                       uint64_t *identity)
 {
     const struct dms_schema *schema = dms_snapshot_schema(fill->snapshot);
     const struct dms_group_record *record = dms_snapshot_sealed_group(fill->snapshot, group);
     uint32_t column = fill->source->columns[column_index];
-    struct merged_column merged = {fill,        group,       column, column_index,
-                                   source_rows, old_present, false};
+    struct merged_column merged = {fill,        group,       column,   column_index,
+                                   source_rows, old_present, outcomes, false};
     merged.has_old = dms_group_record_column(record, schema->columns[column].id) != NULL;
     uint32_t filled_ct;
     int status = dms_snapshot_group_present(fill->snapshot, group, column, old_present);
@@ -210,7 +231,8 @@ static int fill_group(struct fill *fill)
     uint64_t *source_rows = dms_alloc(row_ct, sizeof *source_rows);
     uint64_t *identity = dms_alloc(row_ct, sizeof *identity);
     uint8_t *old_present = dms_alloc(((size_t)row_ct + 7) / 8, 1);
-    int status = source_rows && identity && old_present ? 0 : DMS_ERR_NO_MEMORY;
+    uint8_t *outcomes = dms_alloc(row_ct, 1);
+    int status = source_rows && identity && old_present && outcomes ? 0 : DMS_ERR_NO_MEMORY;
     if (status == 0) {
         status = dms_grow((void **)&fill->groups, &fill->group_capacity, fill->group_ct + 1,
                           sizeof *fill->groups);
@@ -231,13 +253,15 @@ static int fill_group(struct fill *fill)
         for (uint64_t at = fill->next_row; at < end; at++) {
             source_rows[fill->rows[at].at.row] = fill->rows[at].source_row;
         }
-        status = fill_column(fill, group, k, source_rows, old_present, identity);
+        status = fill_column(fill, group, k, source_rows, old_present, outcomes, identity);
     }
+    count_outcomes(outcomes, row_ct, &fill->counted);
     fill->next_row = end;
 out:
     free(source_rows);
     free(identity);
     free(old_present);
+    free(outcomes);
     return status;
 }
 

@@ -46,7 +46,7 @@ refuse "a note without a value" "--meta" --examples 10 --meta key
 refuse "one argument too many" "one too many" --examples 10 second
 check_error "no store" 2 "missing" dmstore create --examples 10
 check_error "rows of a chunk that are no power of two" 1 "100" dmstore create refused --examples 10 --chunk-rows 100
-check_error "a name that is no name" 1 "a/b" dmstore create refused --examples 10 --output a/b:5
+refuse "a name that is no name" "--output" --examples 10 --output a/b:5
 check_error "two columns of one name" 1 "twice" dmstore create refused --examples 10 --output twice:5 --scalar twice:u8
 if [ ! -e refused ]; then
     pass "nothing of them is left"

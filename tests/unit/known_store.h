@@ -294,8 +294,12 @@ static void known_append(dms_store *store, const struct dms_schema *schema, enum
             for (uint32_t k = 0; k < KNOWN_SCALARS; k++) {
                 scalars[r][k] = known_model_values(schema, KNOWN_FIRST_SCALAR + k, id);
             }
-            rows[r] = (struct dms_row){id, masks[r], outputs[r], scalars[r],
-                                       known_is_sampled(id) ? &sampling : NULL};
+            rows[r] = (struct dms_row){id,
+                                       masks[r],
+                                       outputs[r],
+                                       scalars[r],
+                                       known_is_sampled(id) ? &sampling : NULL,
+                                       schema->column_ct};
         }
         must(dms_append_rows(store, rows, batch_rows, DMS_DUPLICATE_ERROR, NULL));
         for (size_t r = 0; r < batch_rows; r++) {

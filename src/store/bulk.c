@@ -228,7 +228,7 @@ static int write_group(struct bulk *bulk)
         return 0;
     }
     if (!bulk->writer.path) {
-        status = dms_bulk_segment_begin(bulk->store, schema, &bulk->writer);
+        status = dms_bulk_segment_begin(bulk->store, schema, true, &bulk->writer);
     }
     if (status == 0) {
         status = dms_groups_allot(bulk->store, 1, &plan.group);

@@ -19,6 +19,9 @@
  * more. */
 #define UNIT_BYTES (UINT64_C(4) << 30)
 
+/* Segments below this size are not worth rewriting for what is dead in them. */
+#define DEAD_BYTES_LEAST (UINT64_C(1) << 20)
+
 struct compaction {
     dms_store *store;
     const struct dms_compact_options *options;
@@ -44,28 +47,63 @@ static bool has_removed(const struct dms_group_record *record)
     return record->live_ct < record->row_ct;
 }
 
-/* Groups that gain: all, or those with removed rows and, when there are several to join, short
- * ones. */
+/* Bytes of live chunks in each segment of the catalog. */
+static void count_live_bytes(const struct dms_catalog *catalog, uint64_t *live_bytes)
+{
+    for (size_t g = 0; g < catalog->group_ct; g++) {
+        for (uint32_t c = 0; c < catalog->groups[g].column_ct; c++) {
+            const struct dms_group_column *column = &catalog->groups[g].columns[c];
+            const struct dms_segment_record *segment =
+                dms_catalog_segment(catalog, column->segment);
+            if (segment) {
+                live_bytes[segment - catalog->segments] += column->stored_bytes;
+            }
+        }
+    }
+}
+
+/* Whether a group has chunks in a segment of which more than a quarter is dead. */
+static bool is_in_dead_company(const struct dms_catalog *catalog, const uint64_t *live_bytes,
+                               const struct dms_group_record *group)
+{
+    for (uint32_t c = 0; c < group->column_ct; c++) {
+        const struct dms_segment_record *segment =
+            dms_catalog_segment(catalog, group->columns[c].segment);
+        if (segment && segment->committed_bytes > DEAD_BYTES_LEAST &&
+            live_bytes[segment - catalog->segments] < segment->committed_bytes / 4 * 3) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Groups that gain: all, or those with removed rows, those among much that is dead and, when there
+ * are several to join, short ones. */
 static int choose_groups(struct compaction *compaction)
 {
     const struct dms_catalog *catalog = dms_snapshot_catalog(compaction->snapshot);
     bool all = compaction->options->all || compaction->options->codec;
     size_t short_ct = 0;
+    uint64_t *live_bytes = dms_alloc(catalog->segment_ct, sizeof *live_bytes);
+    compaction->groups = dms_alloc(catalog->group_ct, sizeof *compaction->groups);
+    if (!compaction->groups || !live_bytes) {
+        free(live_bytes);
+        return DMS_ERR_NO_MEMORY;
+    }
+    count_live_bytes(catalog, live_bytes);
     for (size_t k = 0; k < catalog->group_ct; k++) {
         short_ct += catalog->groups[k].live_ct < catalog->schema->chunk_rows;
-    }
-    compaction->groups = dms_alloc(catalog->group_ct, sizeof *compaction->groups);
-    if (!compaction->groups) {
-        return DMS_ERR_NO_MEMORY;
     }
     for (size_t k = 0; k < catalog->group_ct; k++) {
         const struct dms_group_record *record = &catalog->groups[k];
         bool is_short = record->live_ct < catalog->schema->chunk_rows;
-        if (all || has_removed(record) || (is_short && short_ct > 1)) {
+        if (all || has_removed(record) || (is_short && short_ct > 1) ||
+            is_in_dead_company(catalog, live_bytes, record)) {
             compaction->groups[compaction->group_ct++] = k;
             compaction->total_rows += record->live_ct;
         }
     }
+    free(live_bytes);
     return 0;
 }
 
@@ -209,7 +247,8 @@ static int commit_unit(void *context, struct dms_commit *commit)
 static int compact_unit(struct compaction *compaction)
 {
     uint64_t done_before = compaction->done_rows;
-    int status = dms_bulk_segment_begin(compaction->store, compaction->schema, &compaction->writer);
+    int status =
+        dms_bulk_segment_begin(compaction->store, compaction->schema, false, &compaction->writer);
     if (status == 0 && compaction->unit_ct > 0) {
         status = write_unit(compaction);
     }

@@ -211,7 +211,7 @@ static int fill_column(struct fill *fill, size_t group, uint32_t column_index,
         .row_ct = record->row_ct,
     };
     if (!fill->writer.path) {
-        status = dms_bulk_segment_begin(fill->store, schema, &fill->writer);
+        status = dms_bulk_segment_begin(fill->store, schema, true, &fill->writer);
     }
     if (status == 0) {
         status = dms_group_write(&plan, fill->pool, &fill->writer, &fill->edits, &fill->gained);

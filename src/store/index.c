@@ -566,6 +566,7 @@ int dms_index_get_meta(struct dms_index_txn *txn, struct dms_index_meta *meta)
     read.next_batch = dms_cursor_u64(&cursor);
     read.next_segment = dms_cursor_u64(&cursor);
     read.log_segment = dms_cursor_u64(&cursor);
+    read.bulk_segment = dms_cursor_u64(&cursor);
     read.staged_ct = dms_cursor_u64(&cursor);
     read.model_ct = dms_cursor_u64(&cursor);
     read.orphan_bytes = dms_cursor_u64(&cursor);
@@ -589,6 +590,7 @@ int dms_index_put_meta(struct dms_index_txn *txn, const struct dms_index_meta *m
     dms_encode_u64(&encoder, meta->next_batch);
     dms_encode_u64(&encoder, meta->next_segment);
     dms_encode_u64(&encoder, meta->log_segment);
+    dms_encode_u64(&encoder, meta->bulk_segment);
     dms_encode_u64(&encoder, meta->staged_ct);
     dms_encode_u64(&encoder, meta->model_ct);
     dms_encode_u64(&encoder, meta->orphan_bytes);
@@ -1219,6 +1221,12 @@ int dms_index_put_pending(struct dms_index_txn *txn, uint64_t segment)
 int dms_index_delete_pending(struct dms_index_txn *txn, uint64_t segment)
 {
     return value_delete(txn, TABLE_PENDING, number_key(segment));
+}
+
+int dms_index_is_pending(struct dms_index_txn *txn, uint64_t segment)
+{
+    struct dms_cursor cursor;
+    return value_get(txn, TABLE_PENDING, number_key(segment), &cursor);
 }
 
 struct pending_visit {

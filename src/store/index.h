@@ -26,6 +26,7 @@ struct dms_index_meta {
     uint64_t commit_hash;
     uint64_t next_group, next_batch, next_segment;
     uint64_t log_segment;  /* appended to by log commits; 0: the next one begins a new segment */
+    uint64_t bulk_segment; /* that the next bulk writer may continue; 0: none */
     uint64_t staged_ct;    /* live staged rows */
     uint64_t model_ct;     /* live rows */
     uint64_t orphan_bytes; /* tails of crashed transactions that were cut so far */
@@ -95,6 +96,8 @@ int dms_index_each_id_run(struct dms_index_txn *txn,
 /* Segments that a process is writing and has not committed to yet. */
 int dms_index_put_pending(struct dms_index_txn *txn, uint64_t segment);
 int dms_index_delete_pending(struct dms_index_txn *txn, uint64_t segment);
+int dms_index_is_pending(struct dms_index_txn *txn,
+                         uint64_t segment); /* 0, or DMS_END: it is not */
 int dms_index_each_pending(struct dms_index_txn *txn, int (*visit)(void *context, uint64_t segment),
                            void *context);
 

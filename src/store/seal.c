@@ -169,8 +169,8 @@ static int seal_once(struct dms_store *store, bool all, struct dms_pool *pool, u
                                     &seal.position_ct);
         if (status == 0) {
             dms_positions_sort(seal.positions, seal.position_ct);
-            status =
-                dms_bulk_segment_begin(store, dms_snapshot_schema(seal.snapshot), &seal.writer);
+            status = dms_bulk_segment_begin(store, dms_snapshot_schema(seal.snapshot), true,
+                                            &seal.writer);
         }
         if (status == 0 && seal.position_ct > 0) {
             status = write_groups(&seal, pool);

@@ -73,6 +73,14 @@ static int add_segment_block(struct dms_segment_writer *writer,
     return status;
 }
 
+/* Holds the file for as long as it is open. */
+static int lock_bulk(const struct dms_segment_writer *writer)
+{
+    return flock(writer->descriptor, LOCK_EX | LOCK_NB) == 0
+               ? 0
+               : dms_fail_errno("cannot lock '%s'", writer->path);
+}
+
 int dms_segment_create_at(const char *path, const uint8_t store_uuid[DMS_UUID_BYTES],
                           uint64_t number, enum dms_segment_kind kind,
                           const struct dms_schema *schema, struct dms_segment_writer *writer)
@@ -90,10 +98,9 @@ int dms_segment_create_at(const char *path, const uint8_t store_uuid[DMS_UUID_BY
     made.descriptor = dms_open(path, O_RDWR | O_CREAT | O_EXCL, 0664);
     if (made.descriptor < 0) {
         status = made.descriptor;
-    } else if (kind == DMS_SEGMENT_BULK && flock(made.descriptor, LOCK_EX | LOCK_NB) != 0) {
-        status = dms_fail_errno("cannot lock '%s'", path);
     } else {
-        status = add_segment_block(&made, store_uuid, schema);
+        status = kind == DMS_SEGMENT_BULK ? lock_bulk(&made) : 0;
+        status = status ? status : add_segment_block(&made, store_uuid, schema);
     }
     if (status != 0) {
         if (made.descriptor >= 0) {
@@ -154,7 +161,13 @@ int dms_segment_reopen(const char *store_path, const struct dms_segment_record *
         return DMS_ERR_NO_MEMORY;
     }
     made.descriptor = dms_open(made.path, O_RDWR, 0);
-    int status = made.descriptor < 0 ? made.descriptor : cut_orphan(&made, orphan_bytes);
+    int status = made.descriptor < 0 ? made.descriptor : 0;
+    if (status == 0 && made.kind == DMS_SEGMENT_BULK) {
+        status = lock_bulk(&made);
+    }
+    if (status == 0) {
+        status = cut_orphan(&made, orphan_bytes);
+    }
     if (status != 0) {
         dms_segment_writer_close(&made);
         return status;

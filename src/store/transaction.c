@@ -19,6 +19,9 @@
 /* A log segment is closed at this size, so that sealing can free it. */
 #define LOG_SEGMENT_BYTES (UINT64_C(256) << 20)
 
+/* A bulk segment is continued by later writers up to this size. */
+#define BULK_SEGMENT_BYTES (UINT64_C(1) << 30)
+
 static int check_usable(const struct dms_store *store)
 {
     if (atomic_load(&store->poisoned)) {
@@ -383,21 +386,25 @@ int dms_commit_run(struct dms_store *store, struct dms_segment_writer *bulk,
 /* ---- dropping segments
  * ------------------------------------------------------------------------------------------ */
 
-static bool is_live(const struct dms_catalog *catalog, uint64_t segment)
+static void mark_live(const struct dms_catalog *catalog, uint64_t segment, bool *live)
+{
+    const struct dms_segment_record *record = dms_catalog_segment(catalog, segment);
+    if (record) {
+        live[record - catalog->segments] = true;
+    }
+}
+
+/* live[k]: something in catalog->segments[k] is live. */
+static void find_live_segments(const struct dms_catalog *catalog, bool *live)
 {
     for (size_t g = 0; g < catalog->group_ct; g++) {
         for (uint32_t c = 0; c < catalog->groups[g].column_ct; c++) {
-            if (catalog->groups[g].columns[c].segment == segment) {
-                return true;
-            }
+            mark_live(catalog, catalog->groups[g].columns[c].segment, live);
         }
     }
     for (size_t b = 0; b < catalog->batch_ct; b++) {
-        if (catalog->batches[b].segment == segment) {
-            return true;
-        }
+        mark_live(catalog, catalog->batches[b].segment, live);
     }
-    return false;
 }
 
 /* Adds a state block that describes the store after the edits of this commit. */
@@ -429,14 +436,20 @@ static int add_state(struct dms_commit *commit)
     return status;
 }
 
-static int drop_segments(struct dms_commit *commit, const struct dms_catalog *catalog,
-                         uint64_t least_bytes)
+/* Notes the segments without live content in commit->dropped, if they hold enough. */
+static int find_dead_segments(struct dms_commit *commit, const struct dms_catalog *catalog,
+                              uint64_t least_bytes)
 {
     uint64_t dead_bytes = 0;
-    int status = 0;
+    bool *live = dms_alloc(catalog->segment_ct, sizeof *live);
+    int status = live ? 0 : DMS_ERR_NO_MEMORY;
+    if (status == 0) {
+        find_live_segments(catalog, live);
+    }
     for (size_t k = 0; status == 0 && k < catalog->segment_ct; k++) {
         const struct dms_segment_record *segment = &catalog->segments[k];
-        if (segment->number == commit->writer->number || is_live(catalog, segment->number)) {
+        bool is_written = dms_index_is_pending(commit->txn, segment->number) == 0;
+        if (live[k] || is_written || segment->number == commit->writer->number) {
             continue;
         }
         dead_bytes += segment->committed_bytes;
@@ -446,15 +459,25 @@ static int drop_segments(struct dms_commit *commit, const struct dms_catalog *ca
             commit->dropped[commit->dropped_ct++] = segment->number;
         }
     }
-    if (status == 0 && dead_bytes < least_bytes) {
+    if (dead_bytes < least_bytes) {
         commit->dropped_ct = 0;
     }
+    free(live);
+    return status;
+}
+
+static int drop_segments(struct dms_commit *commit)
+{
+    int status = 0;
     for (size_t k = 0; status == 0 && k < commit->dropped_ct; k++) {
         struct dms_edit edit = {.type = DMS_EDIT_DROP_SEGMENT,
                                 .drop_segment = {commit->dropped[k]}};
         status = dms_commit_edit(commit, &edit);
         if (commit->dropped[k] == commit->meta.log_segment) {
             commit->meta.log_segment = 0;
+        }
+        if (commit->dropped[k] == commit->meta.bulk_segment) {
+            commit->meta.bulk_segment = 0;
         }
     }
     return status;
@@ -469,7 +492,10 @@ int dms_commit_drop_dead_segments(struct dms_commit *commit, uint64_t least_byte
         status = dms_index_load(commit->txn, &catalog);
     }
     if (status == 0) {
-        status = drop_segments(commit, &catalog, least_bytes);
+        status = find_dead_segments(commit, &catalog, least_bytes);
+    }
+    if (status == 0) {
+        status = drop_segments(commit);
     }
     if (status == 0 && commit->dropped_ct > 0) {
         status = add_state(commit);
@@ -518,15 +544,48 @@ struct bulk_begin {
     struct dms_store *store;
     const struct dms_schema *schema;
     struct dms_segment_writer *writer;
+    bool may_continue;
+    bool is_new;
 };
+
+/* Opens the last bulk segment to write on; DMS_END when that cannot be. */
+static int continue_segment(struct dms_index_txn *txn, const struct dms_index_meta *meta,
+                            struct bulk_begin *begin)
+{
+    struct dms_segment_record record;
+    uint64_t orphan_bytes;
+    if (!begin->may_continue || meta->bulk_segment == 0) {
+        return DMS_END;
+    }
+    int status = dms_index_get_segment(txn, meta->bulk_segment, &record);
+    if (status == 0 && record.committed_bytes >= BULK_SEGMENT_BYTES) {
+        status = DMS_END;
+    }
+    if (status == 0) {
+        status = dms_index_is_pending(txn, meta->bulk_segment);
+        status = status == 0 ? DMS_END : status == DMS_END ? 0 : status;
+    }
+    if (status == 0) {
+        status = dms_segment_reopen(begin->store->path, &record, begin->writer, &orphan_bytes);
+    }
+    return status;
+}
 
 static int allot_segment(struct dms_index_txn *txn, struct dms_index_meta *meta, void *context)
 {
     struct bulk_begin *begin = context;
-    uint64_t number = meta->next_segment++;
-    int status =
-        create_segment(begin->store, number, DMS_SEGMENT_BULK, begin->schema, begin->writer);
-    return status ? status : dms_index_put_pending(txn, number);
+    dms_segment_writer_close(begin->writer);
+    int status = continue_segment(txn, meta, begin);
+    begin->is_new = status == DMS_END;
+    if (status == DMS_END) {
+        uint64_t number = meta->next_segment++;
+        status =
+            create_segment(begin->store, number, DMS_SEGMENT_BULK, begin->schema, begin->writer);
+        if (begin->may_continue) {
+            meta->bulk_segment = number;
+        }
+    }
+    return status ? status : dms_index_put_pending(txn, begin->writer->number);
 }
 
 static int end_pending(struct dms_index_txn *txn, struct dms_index_meta *meta, void *context)
@@ -537,15 +596,17 @@ static int end_pending(struct dms_index_txn *txn, struct dms_index_meta *meta, v
 }
 
 int dms_bulk_segment_begin(struct dms_store *store, const struct dms_schema *schema,
-                           struct dms_segment_writer *writer)
+                           bool may_continue, struct dms_segment_writer *writer)
 {
     *writer = (struct dms_segment_writer){.descriptor = -1};
-    struct bulk_begin begin = {store, schema, writer};
+    struct bulk_begin begin = {store, schema, writer, may_continue, false};
     int status = change_meta(store, allot_segment, &begin);
     if (status != 0 && writer->path) {
         struct dms_error_state failure;
         dms_error_save(&failure);
-        (void)dms_file_remove(writer->path);
+        if (begin.is_new) {
+            (void)dms_file_remove(writer->path);
+        }
         dms_segment_writer_close(writer);
         dms_error_restore(&failure);
     }

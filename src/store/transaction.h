@@ -43,9 +43,10 @@ int dms_commit_edit(struct dms_commit *commit, const struct dms_edit *edit);
  * function. */
 int dms_commit_drop_dead_segments(struct dms_commit *commit, uint64_t least_bytes);
 
-/* Begins a bulk segment: allots its number and creates the file. */
+/* Begins to write to a bulk segment: to a new one, or (may_continue) to the last one as long as
+ * that is short and nobody else is writing to it, so that sealing does not make a file a group. */
 int dms_bulk_segment_begin(struct dms_store *store, const struct dms_schema *schema,
-                           struct dms_segment_writer *writer);
+                           bool may_continue, struct dms_segment_writer *writer);
 
 /* Makes the segment's content durable before the writer lock is taken. */
 int dms_bulk_segment_sync(struct dms_store *store, struct dms_segment_writer *writer);

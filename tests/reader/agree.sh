@@ -15,13 +15,16 @@ rows() {
 read_store() {
     "$PYTHON" "$DMSTORE_SOURCE_DIR/tests/reader/reader.py" "$@"
 }
+create_options=$(rows options)
+output_files=$(rows columns output DIRECTORY)
+scalar_files=$(rows columns scalar DIRECTORY)
 make_store() { # STORE OPTION...
-    dmstore create "$1" $(rows options) --chunk-rows 64 "${@:2}" >/dev/null
+    dmstore create "$1" $create_options --chunk-rows 64 "${@:2}" >/dev/null
 }
 ingest() { # STORE RANGE [OPTION...]
     rm -rf input
     rows npy input "$2" && dmstore ingest "$1" --masks input/masks.npy --ids input/ids.npy \
-        $(rows columns output input) $(rows columns scalar input) "${@:3}" >/dev/null
+        ${output_files//DIRECTORY/input} ${scalar_files//DIRECTORY/input} "${@:3}" >/dev/null
 }
 append() { # STORE RANGE [OPTION...]
     rows frames "$2" | dmstore append "$1" "${@:3}" >/dev/null
@@ -35,8 +38,7 @@ agree() {
     shift 2
     rm -rf ours theirs expected
     mkdir ours
-    local outputs scalars
-    outputs=$(rows columns output ours) scalars=$(rows columns scalar ours)
+    local outputs=${output_files//DIRECTORY/ours} scalars=${scalar_files//DIRECTORY/ours}
     for name in $extra; do
         outputs="$outputs --output $name=ours/$name.npy"
     done
@@ -106,7 +108,7 @@ agree "an automatic store" automatic 5:70
 
 make_store sampled
 rows npy input --sampled 0:150
-dmstore ingest sampled --masks input/masks.npy --sampled 0.5:7 $(rows columns output input) >/dev/null
+dmstore ingest sampled --masks input/masks.npy --sampled 0.5:7 ${output_files//DIRECTORY/input} >/dev/null
 agree "a store of sampled masks" sampled
 uses "it has sampled chunks" sampled 3 0
 check_same "whose masks are those that were drawn" input/masks.npy theirs/masks.npy

@@ -64,6 +64,21 @@ create one_thread
 dmstore ingest one_thread $files --threads 1 >/dev/null
 check_output "one thread makes the same store" "$(export_of whole)" export_of one_thread
 
+# ---- a training store whose rows are completed little by little
+
+create growing
+python <<<'np.save("_completed.npy", np.random.default_rng(8).random(500) < 0.4)'
+dmstore ingest growing $files --completed _completed.npy >/dev/null
+python <<<'np.save("_completed.npy", np.load("_completed.npy") | (np.arange(500) % 3 == 0))'
+dmstore ingest growing $files --completed _completed.npy >/dev/null
+dmstore export growing --ids done_ids.npy >/dev/null
+check_python "rows that are not done are not taken" <<'END'
+assert (np.load("done_ids.npy") == np.flatnonzero(np.load("_completed.npy"))).all()
+END
+python <<<'np.save("_completed.npy", np.ones(500, bool))'
+dmstore ingest growing $files --completed _completed.npy >/dev/null
+check_output "and in the end it is the same store" "$(export_of whole)" export_of growing
+
 # ---- columns filled later
 
 check "a column is added" dmstore add-column whole --output extra:6:f32 --scalar loss:f64
@@ -147,5 +162,16 @@ done
 echo "# $stop_ct of 7 were stopped by the signal"
 check "it ends at last" dmstore ingest interrupted $big
 check_output "with the same store" "$(export_of uninterrupted)" export_of interrupted
+if command -v script >/dev/null; then
+    big_store watched
+    script -qec "'$DMSTORE' ingest watched $big" /dev/null </dev/null >typescript
+    if grep -q '% [0-9,]* of 20,000 rows' typescript; then
+        pass "a terminal shows a progress bar"
+    else
+        fail "a terminal shows a progress bar" "$(cat -v typescript)"
+    fi
+else
+    skip "a terminal shows a progress bar" "no script(1)"
+fi
 check "which is sound" dmstore verify interrupted
 done_testing

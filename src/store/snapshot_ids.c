@@ -1,6 +1,6 @@
 /*
- * Finding rows by model id: the live ids of a snapshot as sorted runs, made from the catalog when
- * first asked for.
+ * Finding rows by model id: in the lists of the catalog, and, once that is worth it, among all live
+ * ids as sorted runs.
  */
 #include "store/snapshot_parts.h"
 
@@ -11,6 +11,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* For so many ids the catalog's lists are walked; only for more is the sorted list worth its time
+ * and memory. */
+enum { UNSORTED_SEARCHES = 8 };
 
 /* The encoded ids of a group or batch. */
 struct id_source {
@@ -184,13 +188,14 @@ int dms_snapshot_id_runs(dms_snapshot *snapshot, const struct dms_id_run **runs,
     return status;
 }
 
-int dms_snapshot_find(dms_snapshot *snapshot, uint64_t id, struct dms_position *position)
+/* ---- one id
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+/* Looks an id up in the sorted list; false when it is not there. */
+static bool search_list(const struct dms_id_run_list *list, uint64_t id,
+                        struct dms_position *position)
 {
-    struct dms_id_run_list *list;
-    int status = list_get(snapshot, &list);
-    if (status != 0) {
-        return status;
-    }
     /* The first run that begins after the id; the one before it may hold it. */
     size_t low = 0;
     size_t high = list->run_ct;
@@ -204,10 +209,49 @@ int dms_snapshot_find(dms_snapshot *snapshot, uint64_t id, struct dms_position *
     }
     const struct dms_id_run *run = low > 0 ? &list->runs[low - 1] : NULL;
     if (!run || id - run->first_id >= run->id_ct) {
-        return dms_fail(DMS_ERR_NOT_FOUND, "model %" PRIu64 " is not in store '%s'", id,
-                        snapshot->path);
+        return false;
     }
     *position = (struct dms_position){run->position.group,
                                       run->position.row + (uint32_t)(id - run->first_id)};
-    return 0;
+    return true;
+}
+
+/* Walks the ids as the catalog has them. */
+static bool search_catalog(const struct dms_snapshot *snapshot, uint64_t id,
+                           struct dms_position *position)
+{
+    size_t group_ct = dms_snapshot_group_ct(snapshot);
+    for (size_t group = 0; group < group_ct; group++) {
+        struct id_source source = id_source(snapshot, group);
+        struct dms_ids_iterator iterator =
+            dms_ids_begin(source.runs, source.run_bytes, source.row_ct);
+        struct dms_id_span span;
+        while (dms_ids_next(&iterator, &span) > 0) {
+            uint32_t row = span.row + (uint32_t)(id - span.first);
+            if (id - span.first < span.count && !dms_row_is_removed(source.removed, row)) {
+                *position = (struct dms_position){group, row};
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+int dms_snapshot_find(dms_snapshot *snapshot, uint64_t id, struct dms_position *position)
+{
+    bool found;
+    if (!atomic_load(&snapshot->id_runs) &&
+        atomic_fetch_add(&snapshot->search_ct, 1) < UNSORTED_SEARCHES) {
+        found = search_catalog(snapshot, id, position);
+    } else {
+        struct dms_id_run_list *list;
+        int status = list_get(snapshot, &list);
+        if (status != 0) {
+            return status;
+        }
+        found = search_list(list, id, position);
+    }
+    return found ? 0
+                 : dms_fail(DMS_ERR_NOT_FOUND, "model %" PRIu64 " is not in store '%s'", id,
+                            snapshot->path);
 }

@@ -61,6 +61,7 @@ struct dms_snapshot {
     _Atomic(struct dms_row_layout *)
         *layouts; /* of staged rows with the first k columns; column_ct + 1 */
     _Atomic(struct dms_id_run_list *) id_runs;
+    atomic_uint search_ct; /* ids that were looked up before there was such a list */
 };
 
 /* Makes a snapshot of `catalog`, which it then owns (the catalog is emptied, in any case). No file

@@ -66,8 +66,7 @@ int dms_commit_check_blocks(const struct dms_survey *survey, const struct dms_fo
         status = dms_buffer_append(&hashes, hash, sizeof hash);
         if (status == 0 && with_payloads) {
             status = dms_survey_read_header(file, &file->blocks[k], &block);
-            status = status ? status
-                            : dms_scan_check_payload(file->descriptor, file->path, &block);
+            status = status ? status : dms_scan_check_payload(file->descriptor, file->path, &block);
         }
         offset += dms_found_block_extent(&file->blocks[k]);
     }
@@ -173,7 +172,8 @@ static int find_state_edit(void *context, const struct dms_edit *edit)
     return 0;
 }
 
-/* Whether a state block stands among the blocks of a commit, so that its edits are worth reading. */
+/* Whether a state block stands among the blocks of a commit, so that its edits are worth reading.
+ */
 static bool has_state_block(const struct dms_survey *survey, const struct dms_found_commit *commit)
 {
     const struct dms_survey_file *file = &survey->files[commit->file];
@@ -205,8 +205,8 @@ static int read_state(const struct dms_survey *survey, const struct dms_found_co
     }
     status = dms_survey_read_header(file, found, &block);
     status = status ? status : dms_survey_read_payload(file, &block, &payload);
-    status = status ? status
-                    : dms_catalog_decode(payload, (size_t)block.payload_bytes, catalog, NULL);
+    status =
+        status ? status : dms_catalog_decode(payload, (size_t)block.payload_bytes, catalog, NULL);
     free(payload);
     if (status == 0 && (catalog->sequence != sequence_of(commit) ||
                         catalog->commit_hash != commit->block.commit.previous_hash)) {
@@ -250,6 +250,7 @@ static int find_beginning(struct dms_survey *survey, struct dms_history *history
         int status = read_state(survey, commit, &history->state);
         if (status == 0) {
             history->begin = k;
+            history->state_sequence = sequence_of(commit);
             return note_commit(survey, commit, &history->state);
         }
         if (status != DMS_END && !dms_is_damage(status)) {
@@ -274,7 +275,7 @@ static int note_missing(struct dms_survey *survey, uint64_t first, uint64_t last
 /* Notes holes after the beginning, and commits that do not name the one before. */
 static int check_chain(struct dms_survey *survey, const struct dms_history *history)
 {
-    uint64_t last = history->state.sequence;
+    uint64_t last = history->state_sequence;
     for (size_t k = 0; k < history->commit_ct; k++) {
         const struct dms_found_commit *commit = history->commits[k];
         const struct dms_commit_fields *fields = &commit->block.commit;
@@ -473,7 +474,7 @@ static int apply_lost(const struct dms_survey *survey, const struct dms_lost_tra
     struct application application = {
         .replay = replay,
         .segment = file->number,
-        .sequence = sequence,
+        .sequence = lost->is_certain ? sequence : 0,
         .is_salvaged = true,
         .is_lenient = true,
     };
@@ -490,12 +491,10 @@ static int apply_lost(const struct dms_survey *survey, const struct dms_lost_tra
     return status ? status : extend_segment(file, lost->end, &replay->catalog);
 }
 
-/* The sequence number that a lost transaction may have had: the first missing one after the commit
- * before it in its file. */
-static uint64_t lost_sequence(const struct dms_history *history,
-                              const struct dms_lost_transaction *lost)
+uint64_t dms_history_lost_sequence(const struct dms_history *history,
+                                   const struct dms_lost_transaction *lost)
 {
-    uint64_t expected = history->state.sequence + 1;
+    uint64_t expected = history->state_sequence + 1;
     for (size_t k = history->begin; k < history->commit_ct; k++) {
         uint64_t sequence = sequence_of(history->commits[k]);
         uint64_t missing = expected > lost->after ? expected : lost->after + 1;
@@ -514,7 +513,7 @@ static int apply_lost_between(const struct dms_history *history, const struct dm
 {
     int status = 0;
     for (size_t k = 0; status == 0 && k < lost_ct; k++) {
-        uint64_t sequence = lost_sequence(history, &lost[k]);
+        uint64_t sequence = dms_history_lost_sequence(history, &lost[k]);
         if (sequence >= first && sequence <= last) {
             status = apply_lost(survey, &lost[k], sequence, replay);
         }
@@ -522,17 +521,15 @@ static int apply_lost_between(const struct dms_history *history, const struct dm
     return status;
 }
 
-int dms_history_replay(const struct dms_history *history, struct dms_survey *survey,
+int dms_history_replay(struct dms_history *history, struct dms_survey *survey,
                        const struct dms_lost_transaction *lost, size_t lost_ct,
                        const struct dms_schema *fallback, struct dms_replay *replay)
 {
     struct dms_replay made = {.is_exact = true};
-    struct dms_buffer state = {0};
-    uint64_t expected = history->state.sequence + 1;
-    int status = dms_catalog_copy(&history->state, &made.catalog);
-    if (status == 0 && !made.catalog.schema) {
-        status = begin_schema(survey, fallback, &made.catalog);
-    }
+    uint64_t expected = history->state_sequence + 1;
+    made.catalog = history->state;
+    history->state = (struct dms_catalog){0};
+    int status = made.catalog.schema ? 0 : begin_schema(survey, fallback, &made.catalog);
     for (size_t k = history->begin; status == 0 && k < history->commit_ct; k++) {
         uint64_t sequence = sequence_of(history->commits[k]);
         bool is_missing = sequence > expected;
@@ -550,7 +547,6 @@ int dms_history_replay(const struct dms_history *history, struct dms_survey *sur
     if (status == 0 && !made.is_exact) {
         status = adopt_schema(survey, &made.catalog);
     }
-    dms_buffer_free(&state);
     if (status != 0) {
         dms_replay_end(&made);
         return status;

@@ -19,6 +19,7 @@ struct dms_history {
     size_t commit_ct;
     size_t begin;             /* the first whose edits are to be applied */
     struct dms_catalog state; /* before it; without a schema when there is none to begin with */
+    uint64_t state_sequence;  /* of that state, 0 for none */
     uint64_t highest;         /* sequence number that the store has reached */
     const struct dms_found_commit *interrupted; /* the last one, if not all of it was written */
 };
@@ -34,9 +35,14 @@ struct dms_lost_transaction {
     size_t file;
     uint64_t begin, end;    /* offsets of its blocks */
     uint64_t after, before; /* sequence numbers of the commits around it in its file */
+    bool is_certain; /* it was committed; else a crash may have left it, and live rows go first */
     struct dms_buffer edits;
-    uint32_t edit_ct;
 };
+
+/* The sequence number that a lost transaction takes: the first missing one after the commit before
+ * it in its file; the next one of all when none is missing there. */
+uint64_t dms_history_lost_sequence(const struct dms_history *history,
+                                   const struct dms_lost_transaction *lost);
 
 /* When a group or batch of the catalog was added. */
 struct dms_addition {
@@ -48,15 +54,16 @@ struct dms_addition {
 
 struct dms_replay {
     struct dms_catalog catalog;
-    bool is_exact; /* nothing was missing and every edit did fit */
+    bool is_exact;                  /* nothing was missing and every edit did fit */
     struct dms_addition *additions; /* in order; of dropped groups and batches too */
     size_t addition_ct, addition_capacity;
 };
 
 /* Applies all commits, and the lost transactions in the places of missing ones. Edits that do not
  * fit are damage when nothing was missing before, else left out. fallback: the schema to take when
- * no segment block tells one (may be NULL). The caller ends it with dms_replay_end. */
-int dms_history_replay(const struct dms_history *history, struct dms_survey *survey,
+ * no segment block tells one (may be NULL). Uses history->state up. The caller ends it with
+ * dms_replay_end. */
+int dms_history_replay(struct dms_history *history, struct dms_survey *survey,
                        const struct dms_lost_transaction *lost, size_t lost_ct,
                        const struct dms_schema *fallback, struct dms_replay *replay);
 void dms_replay_end(struct dms_replay *replay);

@@ -51,26 +51,14 @@ void dms_survey_end(struct dms_survey *survey)
 
 /* ---- files ---- */
 
-/* Where a segment's file is, or would be. */
-static size_t file_position(const struct dms_survey *survey, uint64_t number)
-{
-    size_t low = 0;
-    size_t high = survey->file_ct;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (survey->files[middle].number < number) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
 struct dms_survey_file *dms_survey_file(const struct dms_survey *survey, uint64_t number)
 {
-    size_t at = file_position(survey, number);
-    return at < survey->file_ct && survey->files[at].number == number ? &survey->files[at] : NULL;
+    for (size_t k = 0; k < survey->file_ct; k++) {
+        if (survey->files[k].number == number) {
+            return &survey->files[k];
+        }
+    }
+    return NULL;
 }
 
 int dms_survey_add_file(struct dms_survey *survey, uint64_t number, uint64_t limit)
@@ -96,11 +84,7 @@ int dms_survey_add_file(struct dms_survey *survey, uint64_t number, uint64_t lim
         made.limit = made.size;
     }
     made.block_limit = made.size < made.limit ? made.size : made.limit;
-    size_t at = file_position(survey, number);
-    memmove(survey->files + at + 1, survey->files + at,
-            (survey->file_ct - at) * sizeof *survey->files);
-    survey->files[at] = made;
-    survey->file_ct++;
+    survey->files[survey->file_ct++] = made;
     return 0;
 }
 
@@ -178,6 +162,17 @@ int dms_survey_note_block(struct dms_survey *survey, struct dms_survey_file *fil
                            dms_found_block_extent(block));
 }
 
+bool dms_survey_is_noted(const struct dms_survey *survey, size_t file, uint64_t begin, uint64_t end)
+{
+    for (size_t k = 0; k < survey->place_ct; k++) {
+        const struct dms_bad_place *place = &survey->places[k];
+        if (place->file == file && place->offset < end && begin < place->offset + place->bytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int compare_places(const void *a, const void *b)
 {
     const struct dms_bad_place *left = a;
@@ -198,8 +193,8 @@ void dms_survey_sort_places(struct dms_survey *survey)
 int dms_survey_advance(struct dms_survey *survey, uint64_t bytes)
 {
     survey->done_bytes += bytes;
-    if (survey->progress && survey->progress(survey->progress_context, survey->done_bytes,
-                                             survey->total_bytes) != 0) {
+    if (survey->progress &&
+        survey->progress(survey->progress_context, survey->done_bytes, survey->total_bytes) != 0) {
         return dms_fail(DMS_ERR_INTERRUPTED, "stopped as asked");
     }
     return 0;
@@ -258,9 +253,8 @@ static int read_segment_block(struct dms_survey_file *file, const struct dms_blo
     }
     status = dms_segment_fields_decode(payload, (size_t)block->payload_bytes, &fields);
     if (status == 0 && (fields.number != file->number || fields.kind > DMS_SEGMENT_BULK)) {
-        status = dms_fail(DMS_ERR_CORRUPT,
-                          "the segment block says number %" PRIu64 ", kind %u", fields.number,
-                          (unsigned)fields.kind);
+        status = dms_fail(DMS_ERR_CORRUPT, "the segment block says number %" PRIu64 ", kind %u",
+                          fields.number, (unsigned)fields.kind);
     }
     if (status == 0) {
         status = dms_schema_decode(fields.schema, fields.schema_bytes, &file->schema);
@@ -355,8 +349,7 @@ static int walk_file(struct dms_survey *survey, size_t file_index)
     return status;
 }
 
-/* Notes a file that is not there; its reason is why it could not be opened. */
-static int note_missing(struct dms_survey *survey, size_t file_index)
+int dms_survey_note_missing(struct dms_survey *survey, size_t file_index)
 {
     const struct dms_survey_file *file = &survey->files[file_index];
     int descriptor = dms_open(file->path, O_RDONLY, 0);
@@ -373,7 +366,73 @@ int dms_survey_walk(struct dms_survey *survey)
 {
     int status = 0;
     for (size_t k = 0; status == 0 && k < survey->file_ct; k++) {
-        status = survey->files[k].descriptor < 0 ? note_missing(survey, k) : walk_file(survey, k);
+        status = survey->files[k].descriptor < 0 ? dms_survey_note_missing(survey, k)
+                                                 : walk_file(survey, k);
+    }
+    return status;
+}
+
+int dms_survey_read_beginning(struct dms_survey_file *file)
+{
+    struct dms_block block;
+    int status = dms_block_read_header(file->descriptor, file->path, file->number, 0,
+                                       dms_align(file->size, DMS_BLOCK_ALIGNMENT), &block);
+    return status ? status : read_segment_block(file, &block);
+}
+
+/* ---- other stores' files ---- */
+
+static bool is_same_uuid(const uint8_t *a, const uint8_t *b)
+{
+    return memcmp(a, b, DMS_UUID_BYTES) == 0;
+}
+
+const uint8_t *dms_survey_store_uuid(const struct dms_survey *survey)
+{
+    const uint8_t *best = NULL;
+    size_t best_ct = 0;
+    for (size_t k = 0; k < survey->file_ct; k++) {
+        const struct dms_survey_file *file = &survey->files[k];
+        size_t count = 0;
+        for (size_t other = k; file->schema && other < survey->file_ct; other++) {
+            count += survey->files[other].schema &&
+                     is_same_uuid(survey->files[other].store_uuid, file->store_uuid);
+        }
+        if (count > best_ct) {
+            best = file->store_uuid;
+            best_ct = count;
+        }
+    }
+    return best;
+}
+
+void dms_survey_cut(struct dms_survey *survey, size_t file, uint64_t end)
+{
+    size_t kept = 0;
+    for (size_t k = 0; k < survey->place_ct; k++) {
+        struct dms_bad_place *place = &survey->places[k];
+        if (place->file == file && place->offset >= end) {
+            free(place->what);
+        } else {
+            survey->places[kept++] = *place;
+        }
+    }
+    survey->place_ct = kept;
+    survey->files[file].block_ct = dms_survey_position(&survey->files[file], end);
+}
+
+int dms_survey_part_foreign(struct dms_survey *survey, const uint8_t *uuid)
+{
+    int status = 0;
+    for (size_t k = 0; status == 0 && uuid && k < survey->file_ct; k++) {
+        struct dms_survey_file *file = &survey->files[k];
+        if (!file->schema || is_same_uuid(file->store_uuid, uuid)) {
+            continue;
+        }
+        file->is_foreign = true;
+        dms_survey_cut(survey, k, 0);
+        (void)dms_fail(DMS_ERR_CORRUPT, "the file belongs to another store");
+        status = dms_survey_note(survey, k, 0, file->limit);
     }
     return status;
 }

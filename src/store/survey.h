@@ -36,12 +36,12 @@ struct dms_survey_file {
     char *path;     /* owned */
     int descriptor; /* < 0: the file is missing or cannot be opened */
     uint64_t size;
-    uint64_t limit;       /* bytes that count: what was committed, or the whole file */
-    uint64_t block_limit; /* the part of them that is there */
-    bool is_foreign;      /* not a file of this store */
+    uint64_t limit;                   /* bytes that count: what was committed, or the whole file */
+    uint64_t block_limit;             /* the part of them that is there */
+    bool is_foreign;                  /* not a file of this store */
     struct dms_segment_record record; /* uuid zero and kind LOG while the segment block is unread */
     uint8_t store_uuid[DMS_UUID_BYTES];
-    struct dms_schema *schema; /* owned; of the segment block, NULL when that is damaged */
+    struct dms_schema *schema;      /* owned; of the segment block, NULL when that is damaged */
     struct dms_found_block *blocks; /* owned; by offset */
     size_t block_ct, block_capacity;
 };
@@ -61,9 +61,9 @@ struct dms_found_commit {
 };
 
 struct dms_survey {
-    char *store_path; /* owned */
-    char *directory;  /* owned: of the segment files */
-    struct dms_survey_file *files; /* by number */
+    char *store_path;              /* owned */
+    char *directory;               /* owned: of the segment files */
+    struct dms_survey_file *files; /* in the order in which they were added */
     size_t file_ct, file_capacity;
     struct dms_bad_place *places;
     size_t place_ct, place_capacity;
@@ -78,13 +78,26 @@ struct dms_survey {
 int dms_survey_begin(struct dms_survey *survey, const char *store_path);
 void dms_survey_end(struct dms_survey *survey);
 
-/* Opens one more segment file. limit: UINT64_MAX for the whole file. A file that is not there is
- * noted as damaged. Numbers must be new. */
+/* Opens one more segment file. limit: UINT64_MAX for the whole file. A file that cannot be opened
+ * has descriptor < 0. Numbers must be new; lower ones should come first. */
 int dms_survey_add_file(struct dms_survey *survey, uint64_t number, uint64_t limit);
 
 /* Walks all files and notes their blocks, commits and damage. Of the payloads, it reads those of
  * segment and commit blocks only. */
 int dms_survey_walk(struct dms_survey *survey);
+
+/* Reads the segment block alone, as the walk does. CORRUPT when there is none. */
+int dms_survey_read_beginning(struct dms_survey_file *file);
+
+/* The store uuid that most of the files have, NULL when no segment block is right. */
+const uint8_t *dms_survey_store_uuid(const struct dms_survey *survey);
+
+/* Notes the files of other stores than `uuid` (NULL: cannot be told) as damaged, and forgets what
+ * was found in them. */
+int dms_survey_part_foreign(struct dms_survey *survey, const uint8_t *uuid);
+
+/* Forgets blocks and damage of a file from `end` on. */
+void dms_survey_cut(struct dms_survey *survey, size_t file, uint64_t end);
 
 /* The file of a segment, or NULL. */
 struct dms_survey_file *dms_survey_file(const struct dms_survey *survey, uint64_t number);
@@ -115,6 +128,13 @@ static inline bool dms_is_damage(int status)
 {
     return status == DMS_ERR_CORRUPT || status == DMS_ERR_IO;
 }
+
+/* Notes a file that could not be opened, with the reason. */
+int dms_survey_note_missing(struct dms_survey *survey, size_t file);
+
+/* Whether some of the bytes begin .. end - 1 of a file are noted as damaged. */
+bool dms_survey_is_noted(const struct dms_survey *survey, size_t file, uint64_t begin,
+                         uint64_t end);
 
 /* Puts the places in order of file and offset. */
 void dms_survey_sort_places(struct dms_survey *survey);

@@ -163,7 +163,12 @@ ingest other 500:560
 append other 560:565
 check "stores are merged" dmstore merge farm other
 agree "a merged store" farm
-check "a spool file is collected" eval 'rows frames 600:603 | dmstore append farm --spool spool && dmstore ingest farm --spool spool'
+rows npy expected 600:603
+append farm 600:603 --spool spool
+check "the reader reads a spool file" read_store "$(find spool -type f)" --export theirs
+differences=$(for name in expected/*; do cmp "$name" "theirs/${name#expected/}" 2>&1; done)
+check_output "which is what was put in" "" echo "$differences"
+check "it is collected" dmstore ingest farm --spool spool
 agree "with rows of a spool" farm
 check "the index is made again" dmstore recover farm
 agree "a recovered store" farm

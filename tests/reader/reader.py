@@ -1,13 +1,13 @@
 """An independent reader of dmstore stores, written from format/SPEC.md alone.
 
-It reads the segment files of a store directory (never its index), or what a manifest names, checks every hash and
+It reads the segment files of a store directory (never its index), what a manifest names, or a spool file, checks every hash and
 every zero byte on its way, and gives masks, outputs, scalars and model ids as NumPy arrays, rows by increasing model
 id. It shares no code with dmstore, so what the two agree on is what the specification says. Section numbers below are
 those of SPEC.md.
 
-    reader.py STORE|MANIFEST                     prints what is in it
-    reader.py STORE|MANIFEST --export DIRECTORY  writes masks.npy, ids.npy, NAME.npy and NAME.present.npy; what a model
-                                                 has no value for is NaN, or 0 where the dtype has no NaN
+    reader.py STORE|FILE                     prints what is in a store, or in what a manifest or spool file says
+    reader.py STORE|FILE --export DIRECTORY  writes masks.npy, ids.npy, NAME.npy and NAME.present.npy; what a model
+                                             has no value for is NaN, or 0 where the dtype has no NaN
 """
 
 import argparse
@@ -701,10 +701,21 @@ def replay(files):
     return state
 
 
-def read_manifest(path):
+def read_spool(spool):
+    """The files and the state of a spool file: one batch."""
+    require([block.type for block in spool.blocks.values()] == [SEGMENT, ROWS, COMMIT], f"{spool.path}: not a spool file")
+    spool.check_coverage(len(spool.data))
+    (commit,) = spool.commits()
+    require(commit.is_whole(), f"{commit.block.name}: hash of the blocks")
+    require([name for name, *_ in commit.edits] == ["add batch"], f"{commit.block.name}: not one batch")
+    state = State(spool.schema)
+    state.apply(commit)
+    return {0: spool}, state
+
+
+def read_manifest(manifest):
     """The files and the state that a manifest names."""
-    manifest = SegmentFile(path, 0)
-    require(manifest.kind == MANIFEST, f"{path}: not a manifest")
+    path = manifest.path
     require([block.type for block in manifest.blocks.values()] == [SEGMENT, STATE], f"{path}: not a manifest")
     manifest.check_coverage(len(manifest.data))
     state, _, directory = decode_state(list(manifest.blocks.values())[1])
@@ -726,7 +737,9 @@ class Store:
             self.files = open_segments(path)
             self.state = replay(self.files)
         else:
-            self.files, self.state = read_manifest(path)
+            file = SegmentFile(path, 0)
+            require(file.kind in (MANIFEST, SPOOL), f"{path}: neither a manifest nor a spool file")
+            self.files, self.state = {MANIFEST: read_manifest, SPOOL: read_spool}[file.kind](file)
         self.schema = self.state.schema
         self.ids, self.values, self.present = self._assemble()
 
@@ -784,7 +797,7 @@ class Store:
 
 def main():
     parser = argparse.ArgumentParser(description="Reads a dmstore store by its specification.")
-    parser.add_argument("store", help="a store directory, or a manifest")
+    parser.add_argument("store", help="a store directory, a manifest, or a spool file")
     parser.add_argument("--export", metavar="DIRECTORY", help="write all arrays as .npy files")
     arguments = parser.parse_args()
     try:

@@ -38,6 +38,9 @@ enum {
 #define MAP_BYTES (UINT64_C(64) << 30)
 #define MAP_BYTES_MIN (UINT64_C(16) << 20)
 
+/* LMDB's table of readers takes 64 bytes for each, and less than a page for its head. */
+#define READER_TABLE_BYTES ((off_t)READER_MAX * 64 + 4096)
+
 enum table {
     TABLE_META,
     TABLE_SEGMENTS,
@@ -164,6 +167,30 @@ static int make_environment(struct dms_index *index, uint64_t map_bytes, unsigne
     return code;
 }
 
+/*
+ * Gives LMDB's table of readers its place on the disk. LMDB maps that file and writes to the map,
+ * so that on a full disk a hole in it raises SIGBUS. Its size stays what it is once there: other
+ * processes have it mapped. What cannot be opened or reserved for another reason is left to LMDB.
+ */
+static int reserve_reader_table(const struct dms_index *index)
+{
+    char *path = dms_path_join(index->path, "lock.mdb");
+    struct stat info;
+    int status = 0;
+    if (!path) {
+        return DMS_ERR_NO_MEMORY;
+    }
+    int descriptor = dms_open(path, O_RDWR | O_CREAT, 0664);
+    if (descriptor >= 0 && fstat(descriptor, &info) == 0 &&
+        fallocate(descriptor, 0, 0, info.st_size > 0 ? info.st_size : READER_TABLE_BYTES) != 0 &&
+        (errno == ENOSPC || errno == EDQUOT)) {
+        status = dms_fail_errno("cannot reserve space for '%s'", path);
+    }
+    dms_close(descriptor);
+    free(path);
+    return status;
+}
+
 static int open_environment(struct dms_index *index, bool create)
 {
     if (create && mkdir(index->path, 0775) != 0) {
@@ -175,6 +202,10 @@ static int open_environment(struct dms_index *index, bool create)
     }
     index->device = status.st_dev;
     index->inode = status.st_ino;
+    int reserved = reserve_reader_table(index);
+    if (reserved != 0) {
+        return reserved;
+    }
     int code = 0;
     unsigned flags = 0;
     for (uint64_t bytes = MAP_BYTES; bytes >= MAP_BYTES_MIN; bytes /= 2) {

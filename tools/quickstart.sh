@@ -22,6 +22,11 @@ say() {
     printf '\n%s\n' "$*"
 }
 
+go() { # to a directory
+    printf '  $ cd %s\n' "$1"
+    cd "$1"
+}
+
 run() { # shows a command as it could be pasted, then runs it
     printf '  $ %s\n' "$*"
     "$@"
@@ -44,19 +49,19 @@ run "$source_dir/tools/install-dependencies.sh" build
 say "2. Building in $build_dir."
 mkdir -p "$build_dir"
 build_dir=$(cd "$build_dir" && pwd)
-cd "$source_dir"
+go "$source_dir"
 quietly autoreconf autoreconf -fi
-cd "$build_dir"
+go "$build_dir"
 quietly configure "$source_dir/configure"
 quietly make make -j"$(nproc)" all
 
 rm -rf "$build_dir/example" # of an earlier run
 mkdir "$build_dir/example"
-cd "$build_dir/example"
-PATH=$build_dir:$build_dir/tools/examples:$PATH
 
-say "3. A store for models trained on subsets of 2,000 training examples, with one output for each of 500 targets.
-   (From here on in $build_dir/example, with dmstore in PATH.)"
+say "3. A store for models trained on subsets of 2,000 training examples, with one output for each of 500 targets."
+go "$build_dir/example"
+PATH=$build_dir:$build_dir/tools/examples:$PATH
+printf '  $ export PATH=%s:%s:$PATH\n' "$build_dir" "$build_dir/tools/examples"
 run dmstore create runs.dms --examples 2000 --output test_margins:500:f16
 
 say "4. Training subsets for 3,000 models, half of the examples each. A training job would take its own by --id."
@@ -86,6 +91,6 @@ That was it. What to try next, in $build_dir/example:
   dmstore compact runs.dms --codec zstd:3                smaller, for the archive
   dmstore --help                                         all commands; each has --help and a man page
 
-To install it:  make -C $build_dir install    (add --prefix to configure for another place than /usr/local)
-To run all of its tests:  $source_dir/tools/check.sh
+To install it under /usr/local:  make -C $build_dir install
+To run all of its tests:         $source_dir/tools/check.sh
 END

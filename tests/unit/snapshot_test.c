@@ -227,9 +227,9 @@ static void test_packed_bits(dms_snapshot *snapshot)
         for (uint32_t row = 0; row < info.row_ct; row++) {
             uint8_t expected[2] = {0};
             for (uint64_t k = 0; k < target_ct * 3 && known_is_present(ids[row], position); k++) {
-                uint8_t bit;
-                known_value(column, position, ids[row], target * 3 + k, &bit);
-                expected[k / 8] |= (uint8_t)(bit << k % 8);
+                uint8_t bit[8];
+                known_value(column, position, ids[row], target * 3 + k, bit);
+                expected[k / 8] |= (uint8_t)(bit[0] << k % 8);
             }
             same &= memcmp(rows + (size_t)row * 2, expected, 2) == 0;
         }
@@ -355,7 +355,7 @@ static void test_threads(const char *path)
 /* Whether the function returns true in a forked child. */
 static bool holds_in_child(bool (*function)(void *context), void *context)
 {
-    int status;
+    int status = -1;
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {

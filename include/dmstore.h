@@ -8,6 +8,7 @@
 #ifndef DMSTORE_H
 #define DMSTORE_H
 
+#include "dmstore/convert.h"
 #include "dmstore/error.h"
 #include "dmstore/frame.h"
 #include "dmstore/npy.h"

@@ -4,6 +4,7 @@
 #include "progress.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -14,12 +15,13 @@
 #define REDRAW_NS 100000000u
 #define BAR_CELLS 24
 
-static volatile sig_atomic_t signal_came;
+/* Read by all threads; lock-free, so that a signal handler may set it. */
+static atomic_bool signal_came;
 
 static void note_signal(int signal_number)
 {
     (void)signal_number;
-    signal_came = 1;
+    atomic_store_explicit(&signal_came, true, memory_order_relaxed);
 }
 
 void interruption_catch(void)
@@ -36,7 +38,7 @@ void interruption_catch(void)
 
 bool interruption_came(void)
 {
-    return signal_came != 0;
+    return atomic_load_explicit(&signal_came, memory_order_relaxed);
 }
 
 static uint64_t monotonic_ns(void)

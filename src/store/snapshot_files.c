@@ -109,7 +109,7 @@ int dms_snapshot_file(const struct dms_snapshot *snapshot, uint64_t segment,
 int dms_snapshot_map_file(const struct dms_snapshot *snapshot, uint64_t segment,
                           const uint8_t **map)
 {
-    struct dms_snapshot_file *file;
+    struct dms_snapshot_file *file = NULL;
     uint64_t committed_bytes = 0;
     int status = dms_snapshot_file(snapshot, segment, &file, &committed_bytes);
     if (status != 0) {

@@ -502,8 +502,8 @@ static int damage_manifest(const char *path)
 
 static void test_manifest(const char *path)
 {
-    char moved[256];
-    char manifest[300];
+    char moved[300];
+    char manifest[400];
     dms_snapshot *snapshot = open_snapshot(path);
     must(dms_snapshot_write_manifest(snapshot, in_directory("manifest")));
     snprintf(manifest, sizeof manifest, "%s/manifest", path);

@@ -68,6 +68,10 @@ int dms_history_replay(struct dms_history *history, struct dms_survey *survey,
                        const struct dms_schema *fallback, struct dms_replay *replay);
 void dms_replay_end(struct dms_replay *replay);
 
+/* The newest schema that segment blocks and commits of a walked survey tell, for the caller;
+ * *schema is NULL when there is none. */
+int dms_survey_find_schema(const struct dms_survey *survey, struct dms_schema **schema);
+
 /* Calls visit for every edit of a commit until it returns non-zero. CORRUPT when their number is
  * not what the commit says. */
 int dms_commit_each_edit(const struct dms_survey *survey, const struct dms_found_commit *commit,

@@ -365,6 +365,9 @@ static int consider(struct run *run, const struct dms_history *history, uint64_t
         run->transaction = &salvage->transactions[salvage->transaction_ct++];
         *run->transaction = transaction;
         status = salvage_run(run);
+        if (run->transaction->edits.size == 0) {
+            salvage->transaction_ct--; /* nothing of it can be told */
+        }
     }
     return status;
 }

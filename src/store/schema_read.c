@@ -43,24 +43,36 @@ static int take_schema(void *context, const struct dms_edit *edit)
     return status;
 }
 
-/* Segment blocks have the schema of their time; commits that change it say the version. */
-static int find_newest(struct dms_survey *survey, struct dms_schema **newest)
+int dms_survey_find_schema(const struct dms_survey *survey, struct dms_schema **schema)
 {
+    struct dms_schema *newest = NULL;
     int status = 0;
-    for (size_t k = 0; k < survey->file_ct; k++) {
-        if (survey->files[k].schema) {
-            keep_newer(newest, survey->files[k].schema);
-            survey->files[k].schema = NULL;
+    for (size_t k = 0; status == 0 && k < survey->file_ct; k++) {
+        const struct dms_survey_file *file = &survey->files[k];
+        struct dms_schema *copy;
+        if (file->schema && !file->is_foreign &&
+            (!newest || file->schema->version > newest->version)) {
+            status = dms_schema_copy(file->schema, &copy);
+            if (status == 0) {
+                keep_newer(&newest, copy);
+            }
         }
     }
+    /* Segment blocks have the schema of their time; a commit that changes it says its version. */
     for (size_t k = 0; status == 0 && k < survey->commit_ct; k++) {
         const struct dms_found_commit *commit = &survey->commits[k];
-        if (!*newest || commit->block.commit.schema_version > (*newest)->version) {
-            status = dms_commit_each_edit(survey, commit, take_schema, newest);
+        if (!survey->files[commit->file].is_foreign &&
+            (!newest || commit->block.commit.schema_version > newest->version)) {
+            status = dms_commit_each_edit(survey, commit, take_schema, &newest);
             status = dms_is_damage(status) ? 0 : status;
         }
     }
-    return status;
+    if (status != 0) {
+        dms_schema_free(newest);
+        return status;
+    }
+    *schema = newest;
+    return 0;
 }
 
 static int add_file(void *context, uint64_t number)
@@ -82,7 +94,7 @@ static int read_from_store(const char *path, struct dms_schema **schema)
     }
     status = status ? status : dms_survey_walk(&survey);
     status = status ? status : dms_survey_part_foreign(&survey, dms_survey_store_uuid(&survey));
-    status = status ? status : find_newest(&survey, &newest);
+    status = status ? status : dms_survey_find_schema(&survey, &newest);
     if (status == 0 && !newest) {
         status = dms_fail(DMS_ERR_CORRUPT, "store '%s' has no segment that tells its schema", path);
     }

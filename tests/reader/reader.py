@@ -702,12 +702,14 @@ def replay(files):
 
 
 def read_spool(spool):
-    """The files and the state of a spool file: one batch."""
-    require([block.type for block in spool.blocks.values()] == [SEGMENT, ROWS, COMMIT], f"{spool.path}: not a spool file")
+    """The files and the state of a spool file: batches 0, 1, ..."""
+    types = [block.type for block in spool.blocks.values()]
+    require(types == [SEGMENT, *[ROWS] * (len(types) - 2), COMMIT], f"{spool.path}: not a spool file")
     spool.check_coverage(len(spool.data))
     (commit,) = spool.commits()
     require(commit.is_whole(), f"{commit.block.name}: hash of the blocks")
-    require([name for name, *_ in commit.edits] == ["add batch"], f"{commit.block.name}: not one batch")
+    added = [edit[:2] for edit in commit.edits]
+    require(added == [("add batch", k) for k in range(len(types) - 2)], f"{commit.block.name}: not the batches of the file")
     state = State(spool.schema)
     state.apply(commit)
     return {0: spool}, state

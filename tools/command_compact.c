@@ -35,9 +35,9 @@ static void print_text(const struct dms_compact_result *result)
 {
     char before[TOOL_HUMAN_BYTES], after[TOOL_HUMAN_BYTES];
 
-    printf("%" PRIu64 " rows rewritten, %" PRIu64 " -> %" PRIu64 " groups, %s -> %s\n",
-           result->rewritten_rows, result->group_ct_before, result->group_ct_after,
-           tool_human_bytes(result->bytes_before, before),
+    printf("%" PRIu64 " row%s rewritten, groups %" PRIu64 " -> %" PRIu64 ", size %s -> %s\n",
+           result->rewritten_rows, tool_plural(result->rewritten_rows), result->group_ct_before,
+           result->group_ct_after, tool_human_bytes(result->bytes_before, before),
            tool_human_bytes(result->bytes_after, after));
 }
 

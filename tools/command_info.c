@@ -172,7 +172,8 @@ static void print_columns(const struct summary *summary)
             printf("scalar %s, %s\n", column->name, column_dtype_text(column, dtype));
         else
             continue;
-        printf("  %" PRIu64 " models have a value", counts->model_ct);
+        printf("  %" PRIu64 " model%s a value", counts->model_ct,
+               counts->model_ct == 1 ? " has" : "s have");
         if (column->kind == DMS_COLUMN_OUTPUT && counts->model_ct > 0)
             printf("; %" PRIu64 " values are finite, %" PRIu64 " are not", counts->finite_ct,
                    counts->nonfinite_ct);

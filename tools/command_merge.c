@@ -50,8 +50,8 @@ static int merge_sources(dms_store *store, char **paths, dms_snapshot **sources,
 static void print_text(char **paths, size_t source_ct, const struct dms_write_result *results)
 {
     for (size_t i = 0; i < source_ct; i++) {
-        printf("%s: %" PRIu64 " models added, %" PRIu64 " unchanged", paths[i], results[i].added_ct,
-               results[i].unchanged_ct);
+        printf("%s: %" PRIu64 " model%s added, %" PRIu64 " unchanged", paths[i],
+               results[i].added_ct, tool_plural(results[i].added_ct), results[i].unchanged_ct);
         if (results[i].kept_ct > 0)
             printf(", %" PRIu64 " kept as they were", results[i].kept_ct);
         if (results[i].replaced_ct > 0)

@@ -42,15 +42,18 @@ static int run(const char *path, bool keep_partial, struct damage_report *damage
 static void print_text(const char *path, const struct dms_recover_report *report,
                        const struct id_ranges *lost)
 {
-    printf("%s: %" PRIu64 " models in %" PRIu64 " groups from %" PRIu64 " segments\n", path,
-           report->model_ct, report->group_ct, report->segment_ct);
+    printf("%s: %" PRIu64 " model%s in %" PRIu64 " group%s from %" PRIu64 " segment%s\n", path,
+           report->model_ct, tool_plural(report->model_ct), report->group_ct,
+           tool_plural(report->group_ct), report->segment_ct, tool_plural(report->segment_ct));
     if (report->damage_ct > 0)
-        printf("%" PRIu64 " places were damaged\n", report->damage_ct);
+        printf("damaged in %" PRIu64 " place%s\n", report->damage_ct,
+               tool_plural(report->damage_ct));
     if (report->salvaged_ct > 0)
-        printf("%" PRIu64 " models were brought back without their commit record\n",
-               report->salvaged_ct);
+        printf("%" PRIu64 " model%s brought back without a commit record\n", report->salvaged_ct,
+               tool_plural(report->salvaged_ct));
     if (lost->item_ct > 0) {
-        printf("%" PRIu64 " models lost, to train again: ", report->lost_id_ct);
+        printf("%" PRIu64 " model%s lost, to train again: ", report->lost_id_ct,
+               tool_plural(report->lost_id_ct));
         id_ranges_print(lost, stdout);
         putchar('\n');
     }
@@ -160,8 +163,8 @@ int command_recover(int argc, char **argv)
     else if (report.lost_id_ct > 0)
         status = tool_fail(name,
                            "the index was rebuilt, but %" PRIu64
-                           " models were lost ('dmstore missing' names them)",
-                           report.lost_id_ct);
+                           " model%s lost ('dmstore missing' names them)",
+                           report.lost_id_ct, report.lost_id_ct == 1 ? " was" : "s were");
     free(report.lost_ids);
     id_ranges_free(&lost);
     id_ranges_free(&damage.lost);

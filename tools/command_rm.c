@@ -146,9 +146,9 @@ static void print_result(uint64_t removed_ct, uint64_t absent_ct, bool as_json)
     struct json_writer json;
 
     if (!as_json) {
-        printf("%" PRIu64 " models removed", removed_ct);
+        printf("%" PRIu64 " model%s removed", removed_ct, tool_plural(removed_ct));
         if (absent_ct > 0)
-            printf(", %" PRIu64 " were not there", absent_ct);
+            printf(", %" PRIu64 " not there", absent_ct);
         putchar('\n');
         return;
     }

@@ -19,7 +19,7 @@ static void print_result(uint64_t row_ct, bool as_json)
     struct json_writer json;
 
     if (!as_json) {
-        printf("%" PRIu64 " rows sealed\n", row_ct);
+        printf("%" PRIu64 " row%s sealed\n", row_ct, tool_plural(row_ct));
         return;
     }
     json_begin(&json, stdout);

@@ -22,8 +22,8 @@ static void print_result(const dms_snapshot *snapshot, const char *manifest, boo
 
     dms_snapshot_info(snapshot, &info);
     if (!as_json) {
-        printf("%s: commit %" PRIu64 ", %" PRIu64 " models\n", manifest, info.sequence,
-               info.model_ct);
+        printf("%s: commit %" PRIu64 ", %" PRIu64 " model%s\n", manifest, info.sequence,
+               info.model_ct, tool_plural(info.model_ct));
         return;
     }
     json_begin(&json, stdout);

@@ -36,31 +36,42 @@ static int run(const char *path, bool quick, struct damage_report *damage,
     return code < 0 ? code : damage->code;
 }
 
-static int verify_as_text(const char *path, bool quick, struct damage_report *damage,
-                          struct dms_verify_report *report)
+static void print_text(const char *path, bool quick, const struct id_ranges *lost,
+                       const struct dms_verify_report *report)
 {
     char bytes[TOOL_HUMAN_BYTES];
-    int code = run(path, quick, damage, report);
 
-    if (code < 0)
-        return code;
-    printf("%s: %" PRIu64 " segments, %" PRIu64 " commits, %" PRIu64 " chunks, %s %s\n", path,
-           report->segment_ct, report->commit_ct, report->chunk_ct,
+    printf("%s: %" PRIu64 " segment%s, %" PRIu64 " commit%s, %" PRIu64 " chunk%s, %s %s\n", path,
+           report->segment_ct, tool_plural(report->segment_ct), report->commit_ct,
+           tool_plural(report->commit_ct), report->chunk_ct, tool_plural(report->chunk_ct),
            tool_human_bytes(report->checked_bytes, bytes), quick ? "checked quickly" : "checked");
     if (report->orphan_bytes > 0)
         printf("%s after the last commit were left by a crash: no damage\n",
                tool_human_bytes(report->orphan_bytes, bytes));
     if (report->damage_ct == 0) {
         puts("good");
-        return 0;
+        return;
     }
-    printf("DAMAGED in %" PRIu64 " places", report->damage_ct);
-    if (damage->lost.item_ct > 0) {
-        printf("; %" PRIu64 " models to train again: ", report->lost_id_ct);
-        id_ranges_print(&damage->lost, stdout);
+    printf("DAMAGED in %" PRIu64 " place%s; ", report->damage_ct, tool_plural(report->damage_ct));
+    if (lost->item_ct == 0) {
+        puts(
+            "no model that is there has lost anything ('dmstore compact --all' drops such places)");
+        return;
     }
+    printf("%" PRIu64 " model%s to train again: ", report->lost_id_ct,
+           tool_plural(report->lost_id_ct));
+    id_ranges_print(lost, stdout);
     putchar('\n');
-    return 0;
+}
+
+static int verify_as_text(const char *path, bool quick, struct damage_report *damage,
+                          struct dms_verify_report *report)
+{
+    int code = run(path, quick, damage, report);
+
+    if (code == 0)
+        print_text(path, quick, &damage->lost, report);
+    return code;
 }
 
 static int verify_as_json(const char *path, bool quick, struct damage_report *damage,

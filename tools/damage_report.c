@@ -40,8 +40,10 @@ static int write_json(struct json_writer *json, const struct dms_damage *damage,
 
 static void write_text(const struct dms_damage *damage, const struct id_ranges *lost)
 {
-    printf("%s: at offset %" PRIu64 ", %" PRIu64 " bytes: %s\n", damage->path, damage->offset,
-           damage->bytes, damage->what);
+    fputs(damage->path, stdout);
+    if (damage->bytes > 0) /* 0: it is no place in a file, such as a commit that is missing */
+        printf(": at offset %" PRIu64 ", %" PRIu64 " bytes", damage->offset, damage->bytes);
+    printf(": %s\n", damage->what);
     if (lost->item_ct > 0) {
         fputs("  models to train again: ", stdout);
         id_ranges_print(lost, stdout);

@@ -139,6 +139,11 @@ char *tool_human_count(uint64_t count, char text[TOOL_HUMAN_BYTES])
     return text;
 }
 
+const char *tool_plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 char *tool_human_seconds(uint64_t seconds, char text[TOOL_HUMAN_BYTES])
 {
     uint64_t hours = seconds / 3600;

@@ -45,6 +45,9 @@ char *tool_human_bytes(uint64_t bytes, char text[TOOL_HUMAN_BYTES]);
 /* Writes a count with its thousands set apart, e.g. "1,500,000", into `text`; returns `text`. */
 char *tool_human_count(uint64_t count, char text[TOOL_HUMAN_BYTES]);
 
+/* What makes a noun after `count` plural: "s", or "" for 1. */
+const char *tool_plural(uint64_t count);
+
 /* Writes a duration, e.g. "0:42", "1:03:00", into `text`; returns `text`. */
 char *tool_human_seconds(uint64_t seconds, char text[TOOL_HUMAN_BYTES]);
 

@@ -30,7 +30,7 @@ check_output "the others can" 6 dmstore get run.dms --id 6 --scalar seconds
 check_error "rm of an id that is not there" 1 "2 of these models are not in 'run.dms', the first is 7" \
     dmstore rm run.dms --ids 6-9
 check_output "removes nothing" "0-5,7-8,70-72,75-79,81-99" dmstore missing run.dms --count 100
-check_output "rm --ignore-missing" "2 models removed, 2 were not there" dmstore rm run.dms --ids 6-9 --ignore-missing
+check_output "rm --ignore-missing" "2 models removed, 2 not there" dmstore rm run.dms --ids 6-9 --ignore-missing
 printf '\x0a\x00\x0d\x00\x0b\x00' | write_npy ids.npy '<i2' '3,'
 check_output "rm of ids in a file" "3 models removed" dmstore rm run.dms --ids ids.npy
 check_output "they are missing, too" "0-11,13,70-72,75-79,81-99" dmstore missing run.dms --count 100

@@ -79,7 +79,24 @@ struct dms_index_txn {
 };
 
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static struct dms_index *open_indexes;
+
+static void lock_for_fork(void)
+{
+    pthread_mutex_lock(&open_lock);
+}
+
+static void unlock_after_fork(void)
+{
+    pthread_mutex_unlock(&open_lock);
+}
+
+/* Another thread may be opening a store when this process forks; the child must be able to. */
+static void prepare_for_fork(void)
+{
+    pthread_atfork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+}
 
 /* The one place where LMDB's codes become ours. */
 static int index_fail(const struct dms_index *index, int code, const char *what)
@@ -324,6 +341,7 @@ int dms_index_open(const char *store_path, bool create, struct dms_index **index
     if (!path) {
         return DMS_ERR_NO_MEMORY;
     }
+    pthread_once(&fork_once, prepare_for_fork);
     pthread_mutex_lock(&open_lock);
     struct dms_index *found = find_open(path);
     int lock_descriptor = -1;

@@ -10,6 +10,7 @@ copy() { # NAME: a store that can be written, with the index where it was commit
     rm -rf "$1"
     cp -R "$golden/$1" "$1"
     chmod -R u+w "$1"
+    gunzip "$1/lmdb/data.mdb.gz"
 }
 
 # exports_the_same DESCRIPTION STORE: what dmstore exports has the hashes that it had.
@@ -34,10 +35,8 @@ exports_the_same() {
 
 for store in grown compacted; do
     copy "$store"
-    if [ -e "$store/lmdb/data.mdb" ]; then
-        check "$store: verify finds nothing wrong" dmstore verify "$store"
-        exports_the_same "$store: exports what it did" "$store"
-    fi
+    check "$store: verify finds nothing wrong" dmstore verify "$store"
+    exports_the_same "$store: exports what it did" "$store"
     rm -rf "$store/lmdb"
     check "$store: recover makes an index from the segments alone" dmstore recover "$store"
     check "$store: and verify finds nothing wrong" dmstore verify "$store"

@@ -70,7 +70,7 @@ for store in grown compacted; do
     rm -rf "${target:?}/$store"
     mkdir -p "$target/$store/lmdb"
     cp -R "$store/segments" "$target/$store/"
-    cp "$store/lmdb/data.mdb" "$target/$store/lmdb/"
+    gzip -9n <"$store/lmdb/data.mdb" >"$target/$store/lmdb/data.mdb.gz" # mostly empty pages
 done
 rm -rf "$target/spool"
 cp -R spool "$target/"

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include <dmstore.h>
-#include <dmstore/convert.h>
 
 #include "json.h"
 #include "model_summary.h"

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <dmstore/convert.h>
-
 static double value_of_f16(uint16_t bits)
 {
     float value;

@@ -168,6 +168,10 @@ int dms_group_record_decode(struct dms_cursor *cursor, struct dms_group_record *
     decoded.live_ct = dms_cursor_u32(cursor);
     decoded.column_ct = dms_cursor_u32(cursor);
     decoded.run_bytes = dms_cursor_u32(cursor);
+    if (decoded.row_ct > DMS_GROUP_ROWS_MAX) {
+        return dms_fail(DMS_ERR_CORRUPT, "record of group %" PRIu64 " claims %" PRIu32 " rows",
+                        decoded.number, decoded.row_ct);
+    }
     int status = lists_decode(cursor, decoded.row_ct, decoded.live_ct, decoded.run_bytes,
                               &decoded.runs, &decoded.removed);
     if (status == 0) {

@@ -14,9 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- records
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- records ---- */
 
 /* A copy of `bytes` bytes at data in *copy (NULL for none). */
 static int bytes_copy(const uint8_t *data, size_t bytes, uint8_t **copy)
@@ -349,9 +347,7 @@ const struct dms_group_column *dms_group_record_column(const struct dms_group_re
     return NULL;
 }
 
-/* ---- the catalog
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- the catalog ---- */
 
 /* All records begin with their number, in increasing order. Where `number` is, or would be. */
 static size_t lower_bound(const void *records, size_t record_ct, size_t record_bytes,

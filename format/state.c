@@ -560,8 +560,7 @@ int dms_catalog_apply(struct dms_catalog *catalog, const struct dms_edit *edit, 
     return status;
 }
 
-/* ---- state payloads
- * --------------------------------------------------------------------------------------------- */
+/* ---- state payloads ---- */
 
 int dms_catalog_encode(const struct dms_catalog *catalog, uint64_t commit_hash, const char *path,
                        struct dms_buffer *buffer)

@@ -15,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows that are there already are compared in blocks of up to this many. */
-enum { COMPARE_ROWS = 256 };
+enum {
+    COMPARE_ROWS = 256, /* rows that are there already are compared in blocks of up to this many */
+    ALLOT_GROUPS = 64,  /* group numbers taken at once: each time is a commit of the index */
+};
 
 struct bulk {
     dms_store *store;
@@ -32,8 +34,9 @@ struct bulk {
     uint64_t *replaced_ids;          /* sorted, made for the commit */
     struct dms_write_result counted; /* up to and with the next commit */
     struct dms_write_result committed;
-    uint64_t next_row;      /* first source row that was not looked at */
-    uint64_t committed_row; /* first source row after the last commit */
+    uint64_t next_group, end_group; /* numbers allotted and not used yet */
+    uint64_t next_row;              /* first source row that was not looked at */
+    uint64_t committed_row;         /* first source row after the last commit */
     /* Rows gathered for a group. */
     uint64_t *source_rows;
     uint64_t *ids;
@@ -212,6 +215,23 @@ static const struct dms_schema *bulk_schema(const struct bulk *bulk)
     return dms_snapshot_schema(bulk->snapshot);
 }
 
+/* The number of the next group. */
+static int take_group_number(struct bulk *bulk, uint64_t *group)
+{
+    if (bulk->next_group == bulk->end_group) {
+        uint64_t row_ct = bulk->source->rows->row_ct - bulk->committed_row;
+        uint64_t wanted = (row_ct - 1) / bulk_schema(bulk)->chunk_rows + 1;
+        wanted = wanted < ALLOT_GROUPS ? wanted : ALLOT_GROUPS;
+        int status = dms_groups_allot(bulk->store, wanted, &bulk->next_group);
+        if (status != 0) {
+            return status;
+        }
+        bulk->end_group = bulk->next_group + wanted;
+    }
+    *group = bulk->next_group++;
+    return 0;
+}
+
 static int write_group(struct bulk *bulk)
 {
     const struct dms_schema *schema = bulk_schema(bulk);
@@ -231,7 +251,7 @@ static int write_group(struct bulk *bulk)
         status = dms_bulk_segment_begin(bulk->store, schema, true, &bulk->writer);
     }
     if (status == 0) {
-        status = dms_groups_allot(bulk->store, 1, &plan.group);
+        status = take_group_number(bulk, &plan.group);
     }
     if (status == 0) {
         status = dms_group_write(&plan, bulk->pool, &bulk->writer, &bulk->edits, &bulk->totals);

@@ -331,6 +331,19 @@ static struct dms_index *find_open(const char *path)
     return NULL;
 }
 
+bool dms_index_is_open(const char *store_path)
+{
+    char *path = dms_path_index(store_path);
+    pthread_mutex_lock(&open_lock);
+    struct dms_index *found = path ? find_open(path) : NULL;
+    if (found) {
+        found->user_ct--;
+    }
+    pthread_mutex_unlock(&open_lock);
+    free(path);
+    return found != NULL;
+}
+
 int dms_index_open(const char *store_path, bool create, struct dms_index **index)
 {
     int status = dms_refuse_network(store_path);

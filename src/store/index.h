@@ -38,6 +38,9 @@ struct dms_index_meta {
 int dms_index_open(const char *store_path, bool create, struct dms_index **index);
 void dms_index_close(struct dms_index *index);
 
+/* Whether this process has the index of a store open. */
+bool dms_index_is_open(const char *store_path);
+
 /* A fresh index in the directory `index_path`, for recovery; not shared. */
 int dms_index_open_path(const char *index_path, struct dms_index **index);
 

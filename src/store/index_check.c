@@ -127,7 +127,8 @@ static int probe(const char *store_path, bool with_totals)
 
 int dms_index_view_read(const char *store_path, bool with_totals, struct dms_index_view *view)
 {
-    int status = probe(store_path, with_totals);
+    /* An index that this process works with already is not tried first. */
+    int status = dms_index_is_open(store_path) ? 0 : probe(store_path, with_totals);
     return status ? status : read_here(store_path, with_totals, view);
 }
 

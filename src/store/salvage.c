@@ -24,6 +24,7 @@ struct run {
     const struct dms_survey_file *file;
     size_t first, end;
     struct dms_lost_transaction *transaction;
+    uint32_t last_column_ct; /* columns of the group before, 0 at the first */
 };
 
 static int add_edit(struct run *run, const struct dms_edit *edit)
@@ -114,6 +115,7 @@ struct group {
     bool has_id_column;
     bool has_bad_column;     /* a column that is not whole */
     struct dms_buffer edits; /* set-column edits of the whole ones */
+    uint32_t column_ct;      /* how many those are */
 };
 
 /* Reads the ids of a group from its id chunk. */
@@ -183,6 +185,7 @@ static int salvage_column(const struct run *run, const struct dms_found_block *f
                            directory.block.offset, directory.block.header_hash, stored_bytes},
         };
         status = dms_edit_encode(&edit, &group->edits);
+        group->column_ct++;
         group->has_mask |= fields->column_id == 0;
         group->has_id_column |= fields->column_id == 1;
     } else if (dms_is_damage(status)) {
@@ -244,12 +247,33 @@ static int add_group_edits(struct run *run, const struct group *group)
     return status;
 }
 
+/* Whether columns may have stood after the last block of a group that was cut off with the commit.
+ * The old index says how many there were; without it, only a group with all columns, or as many as
+ * the group before, is known to be complete. */
+static bool may_lack_columns(const struct run *run, const struct group *group)
+{
+    const struct dms_found_block *last = &run->file->blocks[run->end - 1];
+    const struct dms_catalog *known = run->options->known;
+    const struct dms_group_record *record = known ? dms_catalog_group(known, group->number) : NULL;
+    if (record) {
+        return group->column_ct < record->column_ct;
+    }
+    bool is_last = last->number == group->number && last->type == DMS_BLOCK_DIRECTORY;
+    return is_last && group->column_ct < run->options->schema->column_ct &&
+           group->column_ct != run->last_column_ct;
+}
+
 static int salvage_group(struct run *run, uint64_t number)
 {
     struct group group = {.number = number};
     int status = read_group(run, &group);
-    bool is_whole = !group.has_bad_column || run->options->keep_partial;
+    bool is_whole = !group.has_bad_column;
     bool is_new = group.has_id_blocks;
+    if (is_new) {
+        is_whole = is_whole && !may_lack_columns(run, &group);
+        run->last_column_ct = group.column_ct;
+    }
+    is_whole = is_whole || run->options->keep_partial;
     if (is_new) {
         is_whole = is_whole && group.ids && group.has_mask && group.has_id_column;
     }
@@ -286,6 +310,7 @@ static bool begins_group(const struct run *run, size_t at)
 static int salvage_run(struct run *run)
 {
     int status = 0;
+    run->last_column_ct = 0;
     for (size_t k = run->first; status == 0 && k < run->end; k++) {
         const struct dms_found_block *block = &run->file->blocks[k];
         if (block->type == DMS_BLOCK_ROWS) {

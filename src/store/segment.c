@@ -35,9 +35,7 @@ uint64_t dms_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* ---- writing
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static int add_segment_block(struct dms_segment_writer *writer,
                              const uint8_t store_uuid[DMS_UUID_BYTES],
@@ -73,11 +71,14 @@ static int add_segment_block(struct dms_segment_writer *writer,
     return status;
 }
 
-/* Holds the file for as long as it is open. */
+/* Holds the file for as long as it is open. BUSY when another process does. */
 static int lock_bulk(const struct dms_segment_writer *writer)
 {
-    return flock(writer->descriptor, LOCK_EX | LOCK_NB) == 0
-               ? 0
+    if (flock(writer->descriptor, LOCK_EX | LOCK_NB) == 0) {
+        return 0;
+    }
+    return errno == EWOULDBLOCK
+               ? dms_fail(DMS_ERR_BUSY, "another process writes to '%s'", writer->path)
                : dms_fail_errno("cannot lock '%s'", writer->path);
 }
 
@@ -266,9 +267,7 @@ void dms_segment_rollback(struct dms_segment_writer *writer, struct dms_segment_
     writer->written = mark.end;
 }
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 int dms_block_read_header(int descriptor, const char *path, uint64_t segment, uint64_t offset,
                           uint64_t limit, struct dms_block *block)

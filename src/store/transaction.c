@@ -50,9 +50,7 @@ static int make_durable(struct dms_store *store, struct dms_segment_writer *writ
     return status;
 }
 
-/* ---- leftovers
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- leftovers ---- */
 
 struct leftovers {
     struct dms_store *store;
@@ -145,6 +143,26 @@ static int remove_unknown(void *context, uint64_t number)
     return status;
 }
 
+/* Cuts what a crash left after the last commit of the log: once another segment gets the next
+ * commit, nobody opens the log for a while, and a recovery would find two commits of one number. */
+static int cut_log_tail(struct dms_store *store, struct dms_index_txn *txn,
+                        struct dms_index_meta *meta)
+{
+    struct dms_segment_record record;
+    struct dms_segment_writer writer = {0};
+    uint64_t orphan_bytes = 0;
+    if (meta->log_segment == 0) {
+        return 0;
+    }
+    int status = dms_index_get_segment(txn, meta->log_segment, &record);
+    if (status == 0) {
+        status = dms_segment_reopen(store->path, &record, &writer, &orphan_bytes);
+        dms_segment_writer_close(&writer);
+    }
+    meta->orphan_bytes += orphan_bytes;
+    return status == DMS_END ? 0 : status;
+}
+
 int dms_remove_leftovers(struct dms_store *store)
 {
     struct leftovers leftovers = {.store = store};
@@ -159,6 +177,12 @@ int dms_remove_leftovers(struct dms_store *store)
         status = remove_dead_pending(store, leftovers.txn);
     }
     if (status == 0) {
+        status = cut_log_tail(store, leftovers.txn, &meta);
+    }
+    if (status == 0) {
+        status = dms_index_put_meta(leftovers.txn, &meta);
+    }
+    if (status == 0) {
         status = dms_segments_list(store->path, remove_unknown, &leftovers);
     }
     if (status != 0) {
@@ -168,8 +192,7 @@ int dms_remove_leftovers(struct dms_store *store)
     return dms_index_commit(leftovers.txn);
 }
 
-/* ---- the log segment
- * -------------------------------------------------------------------------------------------- */
+/* ---- the log segment ---- */
 
 /* Creates a segment file under the writer lock, anew where a crash left one that the index never
  * knew. */
@@ -226,9 +249,7 @@ static int open_log(struct dms_commit *commit)
     return status;
 }
 
-/* ---- committing
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- committing ---- */
 
 int dms_commit_edit(struct dms_commit *commit, const struct dms_edit *edit)
 {
@@ -334,7 +355,9 @@ static int commit_once(struct dms_commit *commit, dms_commit_prepare prepare, vo
     if (status == 0) {
         status = remove_dead_pending(store, commit->txn);
     }
-    if (status == 0 && !commit->writer) {
+    if (status == 0 && commit->writer) {
+        status = cut_log_tail(store, commit->txn, &commit->meta);
+    } else if (status == 0) {
         status = open_log(commit);
         commit->writer = &store->log;
     }
@@ -383,8 +406,7 @@ int dms_commit_run(struct dms_store *store, struct dms_segment_writer *bulk,
     return status;
 }
 
-/* ---- dropping segments
- * ------------------------------------------------------------------------------------------ */
+/* ---- dropping segments ---- */
 
 static void mark_live(const struct dms_catalog *catalog, uint64_t segment, bool *live)
 {
@@ -504,8 +526,7 @@ int dms_commit_drop_dead_segments(struct dms_commit *commit, uint64_t least_byte
     return status;
 }
 
-/* ---- bulk segments
- * ---------------------------------------------------------------------------------------------- */
+/* ---- bulk segments ---- */
 
 /* Changes the index's own bookkeeping, for which no commit record is needed. */
 static int change_meta(struct dms_store *store,
@@ -568,7 +589,8 @@ static int continue_segment(struct dms_index_txn *txn, const struct dms_index_me
     if (status == 0) {
         status = dms_segment_reopen(begin->store->path, &record, begin->writer, &orphan_bytes);
     }
-    return status;
+    /* BUSY: who wrote it has told the index that it is done, but has not closed it yet. */
+    return status == DMS_ERR_BUSY ? DMS_END : status;
 }
 
 static int allot_segment(struct dms_index_txn *txn, struct dms_index_meta *meta, void *context)

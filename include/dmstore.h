@@ -1,9 +1,10 @@
 /*
- * dmstore: a columnar store for the masks and outputs of models trained on random subsets of a training set.
- * This header takes in the whole public interface; libdmstore(3) is the guide to it.
+ * dmstore: a columnar store for the masks and outputs of models trained on random subsets of a
+ * training set. This header takes in the whole public interface; libdmstore(3) is the guide to it.
  *
- * Functions return 0 on success and a negative enum dms_error on failure; dms_error_message() then says what failed,
- * naming the object. Options and results may be NULL where said. Nothing here prints or exits.
+ * Functions return 0 on success and a negative enum dms_error on failure; dms_error_message() then
+ * says what failed, naming the object. Options and results may be NULL where said. Nothing here
+ * prints or exits.
  */
 #ifndef DMSTORE_H
 #define DMSTORE_H

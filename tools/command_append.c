@@ -50,7 +50,7 @@ struct appender {
     int (*take_row)(struct appender *appender);
 };
 
-/* ---- input ----------------------------------------------------------------------------------- */
+/* ---- input ---- */
 
 static int grow_input(struct input *input)
 {
@@ -107,7 +107,7 @@ static bool input_is_ready(void)
     return poll(&descriptor, 1, 0) > 0;
 }
 
-/* ---- binary frames --------------------------------------------------------------------------- */
+/* ---- binary frames ---- */
 
 static int add_frame(struct appender *appender, const struct dms_frame *frame, const uint8_t *bytes)
 {
@@ -158,7 +158,7 @@ failed:
                            dms_error_message());
 }
 
-/* ---- lines of JSON --------------------------------------------------------------------------- */
+/* ---- lines of JSON ---- */
 
 static bool is_blank(const char *line)
 {
@@ -191,7 +191,7 @@ static int take_line(struct appender *appender)
     return 1;
 }
 
-/* ---- the loop -------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 static bool batch_is_full(const struct appender *appender)
 {
@@ -239,7 +239,7 @@ static int append_rows(struct appender *appender)
     return code;
 }
 
-/* ---- the command ----------------------------------------------------------------------------- */
+/* ---- the command ---- */
 
 enum format { FORMAT_BINARY, FORMAT_JSONL };
 

@@ -104,7 +104,7 @@ static uint32_t rows_at_once(uint64_t row_bytes, uint32_t row_ct)
     return fit >= row_ct ? row_ct : fit > 0 ? (uint32_t)fit : 1;
 }
 
-/* ---- masks ----------------------------------------------------------------------------------- */
+/* ---- masks ---- */
 
 static int write_unpacked(struct exporter *exporter, const struct npy_writer *writer,
                           const struct row_piece *part, const uint8_t *masks)
@@ -174,7 +174,7 @@ static int export_masks(struct exporter *exporter, const struct npy_writer *writ
     return code;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static bool bit_is_set(const uint8_t *bits, uint64_t index)
 {
@@ -336,7 +336,7 @@ static int export_values(struct exporter *exporter, const struct npy_writer *wri
     return code;
 }
 
-/* ---- ids ------------------------------------------------------------------------------------- */
+/* ---- ids ---- */
 
 static int export_ids(struct exporter *exporter, const struct npy_writer *writer)
 {
@@ -359,7 +359,7 @@ static int export_ids(struct exporter *exporter, const struct npy_writer *writer
     return code;
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 /* One file to write. */
 struct target_file {

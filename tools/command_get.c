@@ -35,7 +35,7 @@ struct request {
     const char *path; /* where it goes; NULL: standard output */
 };
 
-/* ---- writing --------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void write_text(const struct model_values *values, FILE *file)
 {
@@ -207,7 +207,7 @@ static int write_to_path(const struct request *request, const struct model_value
     return code;
 }
 
-/* ---- selecting ------------------------------------------------------------------------------- */
+/* ---- selecting ---- */
 
 /* Parses "A:B" of which either may be left out; leaves those as they are. */
 static bool parse_targets(const char *text, uint64_t *first, uint64_t *end)

@@ -38,7 +38,7 @@ struct summary {
     struct column_summary *columns; /* one a column of the schema */
 };
 
-/* ---- gathering ------------------------------------------------------------------------------- */
+/* ---- gathering ---- */
 
 static int summarize_masks(dms_snapshot *snapshot, uint64_t example_ct, struct mask_summary *masks)
 {
@@ -114,7 +114,7 @@ static void write_hexadecimal(const uint8_t *data, size_t bytes, char *text)
         sprintf(text + 2 * i, "%02x", data[i]);
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ---- */
 
 static void print_store(const struct summary *summary)
 {
@@ -181,7 +181,7 @@ static void print_columns(const struct summary *summary)
     }
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ---- */
 
 static void json_store(struct json_writer *json, const struct summary *summary)
 {

@@ -78,7 +78,7 @@ static int for_each_chunk(dms_snapshot *snapshot, uint32_t column_index,
     return 0;
 }
 
-/* ---- columns --------------------------------------------------------------------------------- */
+/* ---- columns ---- */
 
 static void add_to_total(void *context, const struct chunk *chunk)
 {
@@ -173,7 +173,7 @@ static int list_columns(dms_snapshot *snapshot, struct json_writer *json)
     return 0;
 }
 
-/* ---- chunks ---------------------------------------------------------------------------------- */
+/* ---- chunks ---- */
 
 static void print_chunk(void *context, const struct chunk *chunk)
 {

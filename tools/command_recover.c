@@ -33,6 +33,7 @@ static int run(const char *path, bool keep_partial, struct damage_report *damage
     };
     int code;
 
+    damage->progress = &progress;
     progress_begin(&progress, name, PROGRESS_BYTES);
     code = dms_recover(path, &options, report);
     progress_end(&progress);

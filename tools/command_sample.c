@@ -61,7 +61,7 @@ struct job {
     struct progress progress;
 };
 
-/* ---- one block ------------------------------------------------------------------------------- */
+/* ---- one block ---- */
 
 /* Writes the places of the ones, separated by spaces, and a newline; returns the end. */
 static char *print_indices(const uint8_t *mask, uint64_t mask_bytes, char *out)
@@ -113,7 +113,7 @@ static int draw_rows(const struct job *job, uint64_t row, uint64_t row_ct, uint8
     return 0;
 }
 
-/* ---- threads --------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 /* Takes the next block; false when there is none left or somebody failed. */
 static bool take_block(struct job *job, uint64_t *block)
@@ -195,7 +195,7 @@ static int draw_all(struct job *job)
     return job->code < 0 ? dms_source_fail(job->code, "%s", job->message) : 0;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static int write_npy_header(const struct request *request, const struct job *job)
 {

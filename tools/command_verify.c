@@ -30,6 +30,7 @@ static int run(const char *path, bool quick, struct damage_report *damage,
     };
     int code;
 
+    damage->progress = &progress;
     progress_begin(&progress, name, PROGRESS_BYTES);
     code = dms_verify(path, &options, report);
     progress_end(&progress);
@@ -54,8 +55,8 @@ static void print_text(const char *path, bool quick, const struct id_ranges *los
     }
     printf("DAMAGED in %" PRIu64 " place%s; ", report->damage_ct, tool_plural(report->damage_ct));
     if (lost->item_ct == 0) {
-        puts(
-            "no model that is there has lost anything ('dmstore compact --all' drops such places)");
+        puts("no model that is there has lost anything ('dmstore recover', then 'dmstore compact "
+             "--all', mend it)");
         return;
     }
     printf("%" PRIu64 " model%s to train again: ", report->lost_id_ct,

@@ -60,6 +60,7 @@ void damage_report_add(void *context, const struct dms_damage *damage)
     code = id_ranges_add_ids(&lost, damage->lost_ids, damage->lost_id_ct);
     if (code == 0)
         code = id_ranges_add_ids(&report->lost, damage->lost_ids, damage->lost_id_ct);
+    progress_end(report->progress);
     if (code == 0 && report->json)
         code = write_json(report->json, damage, &lost);
     else if (code == 0)

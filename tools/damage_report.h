@@ -9,12 +9,14 @@
 
 #include "id_ranges.h"
 #include "json.h"
+#include "progress.h"
 
-/* Starts as {.json = ...}; `lost` is ended with id_ranges_free. */
+/* Starts as {0}; `lost` is ended with id_ranges_free. */
 struct damage_report {
-    struct json_writer *json; /* an array is open in it; NULL: text */
-    struct id_ranges lost;    /* models that lost content through any of the damages */
-    int code;                 /* negative: `lost` is not complete (out of memory) */
+    struct json_writer *json;  /* an array is open in it; NULL: text */
+    struct progress *progress; /* its bar is taken away before something is printed */
+    struct id_ranges lost;     /* models that lost content through any of the damages */
+    int code;                  /* negative: `lost` is not complete (out of memory) */
 };
 
 /* For on_damage of the library's options, with a struct damage_report as context. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- UTF-8 ----------------------------------------------------------------------------------- */
+/* ---- UTF-8 ---- */
 
 /* Bytes of the UTF-8 character at `text` (1 .. 4), or 0 when it is none: overlong forms, halves of
  * surrogate pairs and code points after U+10FFFF are none. At least one byte must be left. */
@@ -52,7 +52,7 @@ static char *utf8_put(char *out, uint32_t code_point)
     return out;
 }
 
-/* ---- writer ---------------------------------------------------------------------------------- */
+/* ---- writer ---- */
 
 static void write_text(FILE *file, const char *text)
 {
@@ -204,7 +204,7 @@ void json_null(struct json_writer *json, const char *key)
     fputs("null", json->file);
 }
 
-/* ---- parser ---------------------------------------------------------------------------------- */
+/* ---- parser ---- */
 
 /* What may come next. */
 enum reader_state {

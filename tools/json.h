@@ -12,7 +12,7 @@
 
 #define JSON_DEPTH_MAX 32
 
-/* ---- writer ---------------------------------------------------------------------------------- */
+/* ---- writer ---- */
 
 /*
  * Writes one value, indented. `key` is the name in an object and NULL in an array or for the
@@ -46,7 +46,7 @@ void json_double(struct json_writer *json, const char *key, double value);
 void json_bool(struct json_writer *json, const char *key, bool value);
 void json_null(struct json_writer *json, const char *key);
 
-/* ---- parser ---------------------------------------------------------------------------------- */
+/* ---- parser ---- */
 
 enum json_token {
     JSON_END, /* after the outermost value; only white space followed */

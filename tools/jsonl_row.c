@@ -44,7 +44,7 @@ static int fail_token(const struct row_parser *parser, enum json_token token, co
                            (size_t)(parser->reader.next - parser->reader.start));
 }
 
-/* ---- the mask -------------------------------------------------------------------------------- */
+/* ---- the mask ---- */
 
 static int hexadecimal_digit(char letter)
 {
@@ -119,7 +119,7 @@ static int parse_mask(struct row_parser *parser)
     return fail_token(parser, token, "mask", "hexadecimal digits or a list of example numbers");
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static int fail_value(const struct value_parser *parser, const char *what)
 {
@@ -298,7 +298,7 @@ static int parse_columns(struct row_parser *parser, enum dms_column_kind kind)
     return 0;
 }
 
-/* ---- the row --------------------------------------------------------------------------------- */
+/* ---- the row ---- */
 
 static int parse_id(struct row_parser *parser)
 {

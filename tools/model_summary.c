@@ -37,7 +37,7 @@ static struct range range_of(const struct model_values *values)
     return range;
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ---- */
 
 static void print_output(const struct model_values *values)
 {
@@ -91,7 +91,7 @@ static int print_text(dms_snapshot *snapshot, uint64_t id, const struct dms_grou
     return 0;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ---- */
 
 static void json_output(struct json_writer *json, const struct model_values *values)
 {

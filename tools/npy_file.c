@@ -23,7 +23,7 @@
 
 #define INTEGER_BLOCK_ROWS 8192
 
-/* ---- bytes ----------------------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 static int read_at(int descriptor, const char *path, uint64_t offset, uint64_t bytes, void *out)
 {
@@ -49,7 +49,7 @@ static int read_at(int descriptor, const char *path, uint64_t offset, uint64_t b
     return 0;
 }
 
-/* ---- descriptions ---------------------------------------------------------------------------- */
+/* ---- descriptions ---- */
 
 static const char *kind_name(char kind)
 {
@@ -94,7 +94,7 @@ char *npy_describe(const struct dms_npy *npy, char text[NPY_DESCRIPTION_BYTES])
     return text;
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static int parse_header(struct npy_file *file, uint64_t file_bytes)
 {
@@ -261,7 +261,7 @@ int npy_file_read_integers(const struct npy_file *file, const char *what, uint64
     return 0;
 }
 
-/* ---- writing --------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 int npy_writer_create(struct npy_writer *writer, const char *path, char kind, uint32_t item_bytes,
                       uint32_t dimension_ct, const uint64_t *dimensions)

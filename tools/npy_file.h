@@ -16,7 +16,7 @@
 
 #include "output_file.h"
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* An open file; may be read by several threads at once. */
 struct npy_file {
@@ -54,7 +54,7 @@ char *npy_describe(const struct dms_npy *npy, char text[NPY_DESCRIPTION_BYTES]);
 void npy_describe_shape(uint32_t dimension_ct, const uint64_t *dimensions, char *text,
                         size_t text_bytes);
 
-/* ---- writing --------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 struct npy_writer {
     struct output_file file;

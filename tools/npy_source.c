@@ -29,7 +29,7 @@ struct npy_source_column {
     convert_function convert;            /* NULL: the bytes are taken as they are */
 };
 
-/* ---- conversions ----------------------------------------------------------------------------- */
+/* ---- conversions ---- */
 
 static enum number_fit convert_f32_to_f16(const struct npy_source_column *column,
                                           const uint8_t *from, size_t value_ct, void *to,
@@ -170,7 +170,7 @@ static int choose_conversion(struct npy_source_column *column)
         dtype == DMS_F16 || dtype == DMS_F32 ? ", e.g. with numpy's astype('float32')" : "");
 }
 
-/* ---- opening --------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static int check_row_ct(struct npy_source *source, const struct npy_file *file)
 {
@@ -322,7 +322,7 @@ void npy_source_close(struct npy_source *source)
     *source = (struct npy_source){0};
 }
 
-/* ---- choosing rows and ids ------------------------------------------------------------------- */
+/* ---- choosing rows and ids ---- */
 
 /* Keeps of the chosen rows those whose flag in `file` is not 0. */
 static int keep_completed(struct npy_source *source, const struct npy_file *file)
@@ -457,7 +457,7 @@ int npy_source_set_ids(struct npy_source *source, uint64_t first_id, const char 
     return 0;
 }
 
-/* ---- reading masks --------------------------------------------------------------------------- */
+/* ---- reading masks ---- */
 
 static int fail_mask_byte(const struct npy_file *file, uint64_t row, uint64_t column, uint8_t byte)
 {
@@ -562,7 +562,7 @@ static int read_masks(void *context, uint64_t row, uint32_t row_ct, uint8_t *mas
     return 0;
 }
 
-/* ---- reading values -------------------------------------------------------------------------- */
+/* ---- reading values ---- */
 
 /* The message for value `value` (counted over the row) of row `row`, which does not fit. */
 static int fail_value(const struct npy_source_column *column, uint64_t row, uint64_t value,

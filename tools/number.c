@@ -14,7 +14,7 @@
 #define TWO_TO_63 0x1p63
 #define TWO_TO_64 0x1p64
 
-/* ---- loading --------------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 static struct number load_integer(const struct dms_npy *npy, const uint8_t *value)
 {
@@ -54,7 +54,7 @@ struct number number_load(const struct dms_npy *npy, const uint8_t *value)
     return number;
 }
 
-/* ---- storing --------------------------------------------------------------------------------- */
+/* ---- storing ---- */
 
 /* The number as an integer: positive or negative in place of a real that is whole. Returns false
  * when it is none or needs more than 64 bits. */

@@ -75,7 +75,7 @@ const char *tool_split_assignment(const char *text, size_t *name_bytes)
     return equals + 1;
 }
 
-/* ---- help ------------------------------------------------------------------------------------ */
+/* ---- help ---- */
 
 /* Prints words from HELP_COLUMN on, wrapped; `column` is where the cursor stands. */
 static void print_wrapped(const char *text, int column)
@@ -125,7 +125,7 @@ static void print_help(const struct tool_usage *usage)
     print_option(&help);
 }
 
-/* ---- parsing --------------------------------------------------------------------------------- */
+/* ---- parsing ---- */
 
 static int fail_value(const struct tool_usage *usage, const struct tool_option *option,
                       const char *text, const char *wanted)

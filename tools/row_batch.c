@@ -11,7 +11,7 @@
 #include "report.h"
 #include "write_report.h"
 
-/* ---- the batch ------------------------------------------------------------------------------- */
+/* ---- the batch ---- */
 
 int row_batch_init(struct row_batch *batch, const struct dms_schema *schema)
 {
@@ -110,7 +110,7 @@ void row_batch_end(struct row_batch *batch, uint64_t id, const uint8_t *mask,
     batch->pointers = NULL;
 }
 
-/* ---- the sink -------------------------------------------------------------------------------- */
+/* ---- the sink ---- */
 
 /* Makes rows durable, all or none, and acknowledges them. */
 static int write_rows(struct row_sink *sink, const struct dms_row *rows, size_t row_ct)

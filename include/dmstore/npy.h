@@ -1,6 +1,7 @@
 /*
- * The header of NumPy's .npy files, versions 1.0 to 3.0: what is needed to take in the published data as it is and to
- * give it back. Parsing and printing only; the caller does the reading and writing.
+ * The header of NumPy's .npy files, versions 1.0 to 3.0: what is needed to take in the published
+ * data as it is and to give it back. Parsing and printing only; the caller does the reading and
+ * writing.
  */
 #ifndef DMSTORE_NPY_H
 #define DMSTORE_NPY_H
@@ -22,16 +23,17 @@ struct dms_npy {
     uint64_t data_bytes;  /* product of the dimensions times item_bytes */
 };
 
-/* Bytes of the whole header, from the first min(bytes, DMS_NPY_PREFIX_BYTES) bytes of a file. INVALID: not .npy. */
+/* Bytes of the whole header, from the first min(bytes, DMS_NPY_PREFIX_BYTES) bytes of a file.
+ * INVALID: not .npy. */
 DMS_API int dms_npy_header_bytes(const uint8_t *data, size_t bytes, size_t *header_bytes);
 
-/* Parses a whole header. INVALID with what is wrong: not .npy, Fortran order, big-endian, structured dtype, a shape
- * that overflows. */
+/* Parses a whole header. INVALID with what is wrong: not .npy, Fortran order, big-endian,
+ * structured dtype, a shape that overflows. */
 DMS_API int dms_npy_parse(const uint8_t *data, size_t bytes, struct dms_npy *npy);
 
-/* Prints the version 1.0 header of an array of this kind, item_bytes and dimensions, byte for byte as NumPy does; sets
- * data_offset and data_bytes. The header is the first data_offset bytes of `header`, which has DMS_NPY_HEADER_BYTES.
- * INVALID: a shape that overflows. */
+/* Prints the version 1.0 header of an array of this kind, item_bytes and dimensions, byte for byte
+ * as NumPy does; sets data_offset and data_bytes. The header is the first data_offset bytes of
+ * `header`, which has DMS_NPY_HEADER_BYTES. INVALID: a shape that overflows. */
 #define DMS_NPY_HEADER_BYTES 256
 DMS_API int dms_npy_print(struct dms_npy *npy, uint8_t *header);
 

@@ -32,8 +32,7 @@ struct dms_append_request {
     struct dms_append_request *next;
 };
 
-/* ---- the leader's commit
- * ---------------------------------------------------------------------------------------- */
+/* ---- the leader's commit ---- */
 
 struct append_commit {
     struct dms_append_request *requests;
@@ -174,8 +173,7 @@ static int submit(struct dms_store *store, struct dms_append_request *request)
     return request->status;
 }
 
-/* ---- rows that are there already
- * -------------------------------------------------------------------------------- */
+/* ---- rows that are there already ---- */
 
 /* A single row as a source, for comparing it. */
 struct row_view {
@@ -312,8 +310,7 @@ static int append_resolved(struct dms_store *store, struct dms_append_request *r
     return status;
 }
 
-/* ---- the public functions
- * --------------------------------------------------------------------------------------- */
+/* ---- the public functions ---- */
 
 static int compare_row_ids(const void *a, const void *b)
 {

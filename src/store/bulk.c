@@ -75,9 +75,7 @@ int dms_ids_check_unique(const uint64_t *ids, uint64_t id_ct)
     return status;
 }
 
-/* ---- committing
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- committing ---- */
 
 static bool is_replaced(const struct bulk *bulk, uint64_t id)
 {
@@ -207,8 +205,7 @@ static int commit(struct bulk *bulk)
     return status;
 }
 
-/* ---- gathering rows
- * --------------------------------------------------------------------------------------------- */
+/* ---- gathering rows ---- */
 
 static const struct dms_schema *bulk_schema(const struct bulk *bulk)
 {

@@ -43,9 +43,7 @@ void dms_sampled_entry_store(uint8_t *entry, uint64_t seed, uint32_t subset_size
     dms_store_u32(entry + 12, DMS_SAMPLE_PHILOX_FLOYD);
 }
 
-/* ---- encoding
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- encoding ---- */
 
 static int safe_level(int level)
 {
@@ -201,8 +199,8 @@ int dms_chunk_encode(const struct dms_tile *tile, const struct dms_codec *codec,
     }
     bool is_small = tile->sampled || tile->runs;
     if (compress) {
-        size_t raw_bytes =
-            is_small ? (size_t)fields.encoded_bytes : dms_row_stride(tile->column, row_bytes) * tile->row_ct;
+        size_t raw_bytes = is_small ? (size_t)fields.encoded_bytes
+                                    : dms_row_stride(tile->column, row_bytes) * tile->row_ct;
         size_t limit = codec->kind == DMS_CODEC_AUTO && !is_small ? raw_bytes / 4 * 3 : raw_bytes;
         status = compress_values(data, (size_t)fields.encoded_bytes, limit, codec->level, &framed,
                                  &payload_bytes);
@@ -227,9 +225,7 @@ int dms_chunk_encode(const struct dms_tile *tile, const struct dms_codec *codec,
     return status;
 }
 
-/* ---- decoding
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- decoding ---- */
 
 static int check_sizes(const struct dms_block *block, const struct dms_column *column,
                        uint64_t row_bytes)

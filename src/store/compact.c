@@ -38,9 +38,7 @@ struct compaction {
     struct dms_compact_result result;
 };
 
-/* ---- choosing
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- choosing ---- */
 
 static bool has_removed(const struct dms_group_record *record)
 {
@@ -117,9 +115,7 @@ static uint64_t group_bytes(const struct compaction *compaction, size_t group)
     return bytes;
 }
 
-/* ---- one unit
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- one unit ---- */
 
 static int write_group(struct compaction *compaction, const struct dms_rows_source *source,
                        size_t first, size_t row_ct, uint64_t number)
@@ -268,9 +264,7 @@ static int compact_unit(struct compaction *compaction)
     return status;
 }
 
-/* ---- the whole
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static int prepare_schema(struct compaction *compaction)
 {

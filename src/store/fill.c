@@ -265,9 +265,7 @@ out:
     return status;
 }
 
-/* ---- committing
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- committing ---- */
 
 /* DMS_END when a group has changed since the snapshot in what the fill is based on. */
 static int check_group(const struct fill *fill, size_t group, struct dms_index_txn *txn)
@@ -329,9 +327,7 @@ static int commit(struct fill *fill)
     return status;
 }
 
-/* ---- the whole
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static int compare_fill_rows(const void *a, const void *b)
 {

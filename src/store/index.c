@@ -135,9 +135,7 @@ static int value_fail(const struct dms_index_txn *txn, enum table table)
                     txn->index->path, table_names[table]);
 }
 
-/* ---- opening
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 static int open_tables(struct dms_index *index, bool create)
 {
@@ -400,9 +398,7 @@ void dms_index_close(struct dms_index *index)
     pthread_mutex_unlock(&open_lock);
 }
 
-/* ---- transactions
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- transactions ---- */
 
 static int adopt_map_size(struct dms_index *index, uint64_t bytes)
 {
@@ -491,9 +487,7 @@ int dms_index_grow(struct dms_index *index)
                      index->path, info.me_mapsize >> 20);
 }
 
-/* ---- values
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 struct key {
     uint8_t bytes[KEY_BYTES_MAX];
@@ -611,8 +605,7 @@ static int table_each(struct dms_index_txn *txn, enum table table,
     return status;
 }
 
-/* ---- meta and schema
- * -------------------------------------------------------------------------------------------- */
+/* ---- meta and schema ---- */
 
 int dms_index_get_meta(struct dms_index_txn *txn, struct dms_index_meta *meta)
 {
@@ -680,8 +673,7 @@ int dms_index_put_schema(struct dms_index_txn *txn, const struct dms_schema *sch
     return status ? status : value_put(txn, TABLE_META, number_key(META_SCHEMA));
 }
 
-/* ---- segments, groups, batches
- * ---------------------------------------------------------------------------------- */
+/* ---- segments, groups, batches ---- */
 
 int dms_index_get_segment(struct dms_index_txn *txn, uint64_t number,
                           struct dms_segment_record *record)
@@ -791,9 +783,7 @@ int dms_index_load(struct dms_index_txn *txn, struct dms_catalog *catalog)
     return 0;
 }
 
-/* ---- model ids
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- model ids ---- */
 
 struct id_run {
     uint64_t first;
@@ -972,9 +962,7 @@ int dms_index_each_id_run(struct dms_index_txn *txn,
     return table_each(txn, TABLE_IDS, visit_id_run, &each);
 }
 
-/* ---- edits
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- edits ---- */
 
 static int apply_add_group(struct dms_index_txn *txn, struct dms_index_meta *meta,
                            const struct dms_edit *edit)
@@ -1271,8 +1259,7 @@ int dms_index_store_catalog(struct dms_index_txn *txn, struct dms_index_meta *me
     return status ? status : dms_index_put_meta(txn, meta);
 }
 
-/* ---- pending segments
- * ------------------------------------------------------------------------------------------- */
+/* ---- pending segments ---- */
 
 int dms_index_put_pending(struct dms_index_txn *txn, uint64_t segment)
 {
@@ -1311,9 +1298,7 @@ int dms_index_each_pending(struct dms_index_txn *txn, int (*visit)(void *context
     return table_each(txn, TABLE_PENDING, visit_pending, &each);
 }
 
-/* ---- totals
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- totals ---- */
 
 /* Reads one block of totals of `bytes` bytes into `block`, zeros when it is not there yet. */
 static int totals_get(struct dms_index_txn *txn, struct key key, uint8_t *block, size_t bytes)

@@ -151,8 +151,7 @@ int dms_removal_commit(const struct dms_removal *removal, struct dms_commit *com
                             -1);
 }
 
-/* ---- dms_store_remove
- * ------------------------------------------------------------------------------------------- */
+/* ---- dms_store_remove ---- */
 
 struct remove_commit {
     const struct dms_removal *removal;

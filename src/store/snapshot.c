@@ -19,9 +19,7 @@
 /* How often compaction may win the race for the files of the state that was just read. */
 enum { OPEN_TRIES = 100 };
 
-/* ---- opening
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 /* `path` absolute and without links, in new memory. */
 static int absolute_path(const char *path, char **absolute)
@@ -181,8 +179,7 @@ void dms_snapshot_close(dms_snapshot *snapshot)
     free(snapshot);
 }
 
-/* ---- what is in it
- * ---------------------------------------------------------------------------------------------- */
+/* ---- what is in it ---- */
 
 const struct dms_catalog *dms_snapshot_catalog(const struct dms_snapshot *snapshot)
 {

@@ -16,9 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- directories
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- directories ---- */
 
 /* Compares a directory's header with what the catalog and the schema make one expect. */
 static int check_directory(const struct dms_column *column, const struct dms_group_record *group,
@@ -175,9 +173,7 @@ int dms_snapshot_group_present(const dms_snapshot *snapshot, size_t group, uint3
     return status;
 }
 
-/* ---- chunks
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- chunks ---- */
 
 int dms_snapshot_fail_chunk(const struct dms_snapshot *snapshot, int code, size_t group,
                             uint32_t column, uint32_t tile)

@@ -44,8 +44,7 @@ int dms_snapshot_group_ids(const dms_snapshot *snapshot, size_t group, uint64_t 
     return dms_ids_decode(source.runs, source.run_bytes, source.row_ct, ids);
 }
 
-/* ---- the sorted list
- * -------------------------------------------------------------------------------------------- */
+/* ---- the sorted list ---- */
 
 static int list_add(struct dms_id_run_list **list, size_t *capacity, struct dms_id_run run)
 {
@@ -188,9 +187,7 @@ int dms_snapshot_id_runs(dms_snapshot *snapshot, const struct dms_id_run **runs,
     return status;
 }
 
-/* ---- one id
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- one id ---- */
 
 /* Looks an id up in the sorted list; false when it is not there. */
 static bool search_list(const struct dms_id_run_list *list, uint64_t id,

@@ -16,9 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- writing
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static int add_state(const struct dms_snapshot *snapshot, struct dms_segment_writer *writer)
 {
@@ -82,9 +80,7 @@ int dms_snapshot_write_manifest(const dms_snapshot *snapshot, const char *path)
     return status;
 }
 
-/* ---- opening
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 /* Checks that the padding of a block, from the end of its payload on, is zero. */
 static int check_padding(int descriptor, const char *path, uint64_t from, uint64_t to)

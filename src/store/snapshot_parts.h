@@ -75,8 +75,7 @@ int dms_snapshot_check_group(const struct dms_snapshot *snapshot, size_t group);
 int dms_snapshot_check_rows(const struct dms_snapshot *snapshot, size_t group, uint32_t row,
                             uint32_t row_ct);
 
-/* ---- files (snapshot_files.c)
- * ------------------------------------------------------------------------------------ */
+/* ---- files (snapshot_files.c) ---- */
 
 /* Opens every segment file and compares its length. NOT_FOUND: a file is gone. */
 int dms_snapshot_open_files(struct dms_snapshot *snapshot);
@@ -92,8 +91,7 @@ int dms_snapshot_map_file(const struct dms_snapshot *snapshot, uint64_t segment,
 /* Checks the payload hash of a block that was read from the file, in pieces. */
 int dms_snapshot_check_payload(const struct dms_snapshot_file *file, const struct dms_block *block);
 
-/* ---- sealed groups (snapshot_chunks.c)
- * --------------------------------------------------------------------------- */
+/* ---- sealed groups (snapshot_chunks.c) ---- */
 
 /* The directory of a column in a sealed group, read when first asked for; *directory is NULL when
  * the column has no values there. It belongs to the snapshot. */
@@ -122,8 +120,7 @@ int dms_snapshot_verify_raw(const struct dms_chunk_place *place);
 int dms_snapshot_fail_chunk(const struct dms_snapshot *snapshot, int code, size_t group,
                             uint32_t column, uint32_t tile);
 
-/* ---- rows in files (snapshot_rows.c)
- * ----------------------------------------------------------------------------- */
+/* ---- rows in files (snapshot_rows.c) ---- */
 
 /* A run of bits in each of row_ct rows that stand at equal distances. */
 struct dms_row_bits {
@@ -146,8 +143,7 @@ void dms_rows_copy(struct dms_rows_in_memory to, struct dms_rows_in_memory from,
 int dms_rows_read(const struct dms_snapshot_file *file, uint64_t offset, size_t stride, size_t bit,
                   struct dms_row_bits bits, struct dms_rows_in_memory to);
 
-/* ---- staged batches (snapshot_staged.c)
- * -------------------------------------------------------------------------- */
+/* ---- staged batches (snapshot_staged.c) ---- */
 
 /* Presence bits of a column (one of the schema's, not mask or id) in a batch: (row_ct + 7) / 8
  * bytes, zero before. */
@@ -162,8 +158,7 @@ int dms_snapshot_staged_packed(const struct dms_snapshot *snapshot, size_t group
 int dms_snapshot_staged_sampling(const struct dms_snapshot *snapshot, size_t group, uint32_t row,
                                  uint32_t row_ct, uint8_t *entries, bool *all_sampled);
 
-/* ---- manifests (snapshot_manifest.c)
- * ----------------------------------------------------------------------------- */
+/* ---- manifests (snapshot_manifest.c) ---- */
 
 int dms_snapshot_open_manifest(const char *path, struct dms_snapshot **snapshot);
 

@@ -29,8 +29,7 @@ struct tile_part {
     struct dms_rows_in_memory to;
 };
 
-/* ---- encoded chunks
- * --------------------------------------------------------------------------------------------- */
+/* ---- encoded chunks ---- */
 
 /* Reads a payload into new memory and checks its hash. */
 static int read_payload(const struct dms_chunk_place *place, uint8_t **payload)
@@ -140,9 +139,7 @@ static int read_sampled(const struct dms_snapshot *snapshot, const struct dms_co
     return status;
 }
 
-/* ---- tiles
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- tiles ---- */
 
 /* Reads a part of a chunk that was not verified before, or has to be decoded every time. */
 static int read_new_part(const struct dms_snapshot *snapshot, const struct tile_part *part,
@@ -222,8 +219,7 @@ static int read_sealed(const struct dms_snapshot *snapshot, size_t group, uint32
     return status;
 }
 
-/* ---- what callers see
- * ------------------------------------------------------------------------------------------- */
+/* ---- what callers see ---- */
 
 static int check_request(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
                          uint32_t row, uint32_t row_ct, uint64_t target, uint64_t target_ct)

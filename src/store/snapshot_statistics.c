@@ -33,8 +33,7 @@ struct tally {
     uint64_t recent_ct;
 };
 
-/* ---- adding up rows
- * --------------------------------------------------------------------------------------------- */
+/* ---- adding up rows ---- */
 
 static void hand_on_counts(struct tally *tally)
 {
@@ -156,8 +155,7 @@ static int add_group(struct tally *tally, size_t group)
     return status;
 }
 
-/* ---- totals of the index
- * ---------------------------------------------------------------------------------------- */
+/* ---- totals of the index ---- */
 
 /* Fills in the totals of sealed rows if the index has them for this very state. */
 static bool read_totals(struct tally *tally, struct dms_index_txn *txn)
@@ -222,8 +220,7 @@ static int run(struct tally *tally)
     return status;
 }
 
-/* ---- what callers see
- * ------------------------------------------------------------------------------------------- */
+/* ---- what callers see ---- */
 
 int dms_snapshot_example_counts(dms_snapshot *snapshot, uint64_t *counts)
 {

@@ -25,9 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- writing
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 struct spool_edits {
     struct dms_buffer encoded;
@@ -195,9 +193,7 @@ int dms_spool_write(const char *spool, const char *store_path, const struct dms_
     return status;
 }
 
-/* ---- collecting
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- collecting ---- */
 
 /* A spool file in memory, and its rows as the append functions take them. */
 struct spool_file {

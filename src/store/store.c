@@ -22,9 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- create
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- create ---- */
 
 /* An empty directory at `path`, made if it is not there; *made tells which. */
 static int make_directory(const char *path, bool *made)
@@ -168,9 +166,7 @@ int dms_store_create(const char *path, const struct dms_schema *request)
     return status;
 }
 
-/* ---- open
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- open ---- */
 
 /* Refuses a store that a newer version writes in a way that this one would spoil. */
 static int check_features(const struct dms_store *store, const struct dms_index_meta *meta)
@@ -315,8 +311,7 @@ int dms_maintenance_lock(const struct dms_store *store, bool wait, int *lock)
     return status;
 }
 
-/* ---- schema changes
- * --------------------------------------------------------------------------------------------- */
+/* ---- schema changes ---- */
 
 static int commit_column(void *context, struct dms_commit *commit)
 {

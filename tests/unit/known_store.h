@@ -69,8 +69,7 @@ static void *known_alloc(size_t bytes)
     return memory;
 }
 
-/* ---- what is in it
- * ---------------------------------------------------------------------------------------------- */
+/* ---- what is in it ---- */
 
 static uint64_t known_random(uint64_t id, uint64_t column, uint64_t k)
 {
@@ -173,9 +172,7 @@ static void known_values(const struct dms_column *column, uint32_t position, uin
     }
 }
 
-/* ---- building it
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- building it ---- */
 
 __attribute__((unused)) static void known_store_create(const char *path, const char *codec)
 {
@@ -338,8 +335,7 @@ __attribute__((unused)) static void known_store_build(const char *path, const ch
     dms_store_close(store);
 }
 
-/* ---- checking a snapshot
- * ---------------------------------------------------------------------------------------- */
+/* ---- checking a snapshot ---- */
 
 /* Compares rows and targets that were read with what they should be; prints the first difference.
  */

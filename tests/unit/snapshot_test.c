@@ -38,9 +38,7 @@ static dms_snapshot *open_snapshot(const char *path)
     return snapshot;
 }
 
-/* ---- content
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- content ---- */
 
 static void test_info(dms_snapshot *snapshot)
 {
@@ -239,9 +237,7 @@ static void test_packed_bits(dms_snapshot *snapshot)
     ok(same, "packed bits from the middle of a byte on");
 }
 
-/* ---- chunks
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- chunks ---- */
 
 static void test_raw_chunks(dms_snapshot *snapshot)
 {
@@ -283,8 +279,7 @@ static void test_compressed_chunks(dms_snapshot *snapshot)
     contains(dms_error_message(), "chunk 0 of column margins", "the failure names the chunk");
 }
 
-/* ---- wrong questions
- * -------------------------------------------------------------------------------------------- */
+/* ---- wrong questions ---- */
 
 static void test_wrong_questions(dms_snapshot *snapshot)
 {
@@ -324,8 +319,7 @@ static void test_wrong_questions(dms_snapshot *snapshot)
     dms_snapshot_close(NULL);
 }
 
-/* ---- threads, children, limits
- * ---------------------------------------------------------------------------------- */
+/* ---- threads, children, limits ---- */
 
 static void *check_in_thread(void *snapshot)
 {
@@ -422,8 +416,7 @@ static void test_descriptor_limit(void)
     ok(holds_in_child(opens_with_few_descriptors, path), "opening raises the limit of open files");
 }
 
-/* ---- a store that goes on
- * --------------------------------------------------------------------------------------- */
+/* ---- a store that goes on ---- */
 
 static void test_old_snapshot(const char *path)
 {
@@ -451,9 +444,7 @@ static void test_old_snapshot(const char *path)
     dms_store_close(store);
 }
 
-/* ---- manifests
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- manifests ---- */
 
 static bool opens(const char *path)
 {
@@ -538,9 +529,7 @@ static void test_manifest(const char *path)
     known_must(rename(moved, path), "rename");
 }
 
-/* ---- damage
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- damage ---- */
 
 /* The segment file of the first chunk of a column in group 0, and where its payload begins. */
 static void locate_chunk(dms_snapshot *snapshot, uint32_t position, char *path, size_t path_bytes,

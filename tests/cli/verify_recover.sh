@@ -92,6 +92,18 @@ check_output "they are not missing" "7,100-199,201" dmstore missing partial.dms 
 check_output "with their scalars" 70 dmstore get partial.dms --id 70 --scalar seconds
 check_error "without the damaged output" 1 "no value in column margins" dmstore get partial.dms --id 70 --output margins
 
+# ---- on a terminal -------------------------------------------------------------------------------------------------
+
+if command -v script >/dev/null; then
+    check_status "verify of a damaged store on a terminal" 1 script -qec "'$DMSTORE' verify partial.dms" /dev/null
+    check_printed "draws a progress bar" "verify ["
+    cp "$stdout_file" terminal.txt
+    # On a line of its own after \r, without what erases the bar.
+    check "and takes it away before it prints" grep -q $'\r\x1b\\[Kpartial.dms/segments/' terminal.txt
+else
+    skip "verify of a damaged store on a terminal" "no script(1)"
+fi
+
 # ---- damage in masks, and a segment that is gone --------------------------------------------------------------------
 
 create_small masks.dms

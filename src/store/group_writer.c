@@ -24,9 +24,7 @@ enum {
     COUNT_BITS = 8192,      /* examples that a task counts */
 };
 
-/* ---- edit lists
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- edit lists ---- */
 
 int dms_edit_list_add(struct dms_edit_list *list, const struct dms_edit *edit, void *memory)
 {
@@ -57,9 +55,7 @@ void dms_edit_list_clear(struct dms_edit_list *list)
     *list = (struct dms_edit_list){0};
 }
 
-/* ---- one column
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- one column ---- */
 
 /* A column on its way into a group. */
 struct column_job {
@@ -216,9 +212,7 @@ static int encode_task(void *context, size_t index)
     return status;
 }
 
-/* ---- directories
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- directories ---- */
 
 /* What is written of a column so far. */
 struct directory {
@@ -282,8 +276,7 @@ static int write_directory(const struct dms_group_plan *plan, const struct dms_c
     return status;
 }
 
-/* ---- output and scalar columns
- * ---------------------------------------------------------------------------------- */
+/* ---- output and scalar columns ---- */
 
 /* Reads, encodes and writes one strip of a column. */
 static int write_strip(struct column_job *job, struct dms_pool *pool,
@@ -398,8 +391,7 @@ out:
     return status;
 }
 
-/* ---- masks and ids
- * ---------------------------------------------------------------------------------------------- */
+/* ---- masks and ids ---- */
 
 struct mask_job {
     const struct dms_group_plan *plan;

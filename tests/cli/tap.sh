@@ -1,13 +1,14 @@
 # Helpers of the command-line tests: sourced by each tests/cli/*.sh. A test works in an empty directory of its own,
-# prints TAP, and ends with done_testing. The program is $DMSTORE (else the dmstore of PATH), the sources are in
-# $DMSTORE_SOURCE_DIR (else the tree that this file is in).
+# prints TAP, and ends with done_testing. The program is $DMSTORE (else the dmstore of PATH), the build tree
+# $DMSTORE_BUILD_DIR (else where that is), the sources are in $DMSTORE_SOURCE_DIR (else the tree that this file is in).
 set -u
 
 DMSTORE_SOURCE_DIR=${DMSTORE_SOURCE_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
-DMSTORE=${DMSTORE:-$(command -v dmstore)} || {
+DMSTORE=$(realpath -e "${DMSTORE:-$(command -v dmstore)}") || {
     echo "Bail out! no dmstore to test: set DMSTORE"
     exit 1
 }
+DMSTORE_BUILD_DIR=${DMSTORE_BUILD_DIR:-$(dirname "$DMSTORE")}
 export LC_ALL=C
 
 test_ct=0

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "format/ids.h"
 #include "format/schema.h"
+#include "store/bulk_segment.h"
 #include "store/compare.h"
 #include "store/removal.h"
 #include "store/transaction.h"

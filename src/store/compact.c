@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "format/schema.h"
+#include "store/bulk_segment.h"
 #include "store/rows_source.h"
 #include "store/transaction.h"
 

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "store/bulk.h"
+#include "store/bulk_segment.h"
 #include "store/compare.h"
 #include "store/rows_source.h"
 #include "store/transaction.h"

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "store/bulk_segment.h"
 #include "store/rows_source.h"
 #include "store/transaction.h"
 

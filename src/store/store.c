@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "format/schema.h"
+#include "store/leftovers.h"
 #include "store/paths.h"
 #include "store/snapshot.h"
 #include "store/transaction.h"

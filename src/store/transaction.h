@@ -43,23 +43,15 @@ int dms_commit_edit(struct dms_commit *commit, const struct dms_edit *edit);
  * function. */
 int dms_commit_drop_dead_segments(struct dms_commit *commit, uint64_t least_bytes);
 
-/* Begins to write to a bulk segment: to a new one, or (may_continue) to the last one as long as
- * that is short and nobody else is writing to it, so that sealing does not make a file a group. */
-int dms_bulk_segment_begin(struct dms_store *store, const struct dms_schema *schema,
-                           bool may_continue, struct dms_segment_writer *writer);
+/* ---- between the files that make commits ---- */
 
-/* Makes the segment's content durable before the writer lock is taken. */
-int dms_bulk_segment_sync(struct dms_store *store, struct dms_segment_writer *writer);
+/* DMS_ERR_POISONED after a write that could not be made durable. */
+int dms_store_check_usable(const struct dms_store *store);
 
-/* Ends it: what was not committed is removed, the whole file if nothing was. Accepts a zeroed
- * writer. */
-void dms_bulk_segment_end(struct dms_store *store, struct dms_segment_writer *writer);
+/* fdatasync, and for a new file its name; a failure poisons the store. */
+int dms_segment_make_durable(struct dms_store *store, struct dms_segment_writer *writer);
 
-/* Allots `count` group numbers, beginning with *first. */
-int dms_groups_allot(struct dms_store *store, uint64_t count, uint64_t *first);
-
-/* Removes what crashed writers left behind: segments that were never committed, tails, and segments
- * that were dropped. */
-int dms_remove_leftovers(struct dms_store *store);
+/* Enters the segment of commit->writer in the index, with its committed length. */
+int dms_commit_put_writer(struct dms_commit *commit, uint64_t committed_bytes);
 
 #endif

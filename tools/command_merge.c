@@ -17,14 +17,18 @@
 
 static const char name[] = "merge";
 
-/* Opens all sources, so that a misspelt one is noticed before the first row is copied. */
-static int open_sources(char **paths, size_t source_ct, dms_snapshot **sources)
+/* Opens all sources and holds them against the store, so that one that does not belong there is
+ * noticed before the first row is copied. */
+static int open_sources(dms_store *store, char **paths, size_t source_ct, dms_snapshot **sources)
 {
     for (size_t i = 0; i < source_ct; i++) {
         int code = dms_snapshot_open(paths[i], &sources[i]);
 
         if (code < 0)
             return code;
+        code = dms_store_check_mergeable(store, sources[i]);
+        if (code < 0)
+            return dms_source_fail(code, "'%s': %s", paths[i], dms_error_message());
     }
     return 0;
 }
@@ -94,7 +98,7 @@ static int merge(char **paths, size_t source_ct, struct dms_write_options *optio
     }
     code = dms_store_open(paths[0], &store);
     if (code == 0)
-        code = open_sources(paths + 1, source_ct, sources);
+        code = open_sources(store, paths + 1, source_ct, sources);
     if (code == 0)
         code = merge_sources(store, paths + 1, sources, source_ct, options, results);
     if (code < 0)

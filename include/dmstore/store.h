@@ -172,9 +172,12 @@ struct dms_compact_result {
 DMS_API int dms_store_compact(dms_store *store, const struct dms_compact_options *options,
                               struct dms_compact_result *result);
 
-/* Copies all models of `source` into the store. Refused with DMS_ERR_INVALID unless example_ct,
- * columns (names, dtypes, shapes) and the dataset digest agree; ids that are in both with other
- * bytes: as options->on_duplicate. */
+/* 0 when models of `source` can go into the store: example_ct, columns (names, dtypes, shapes) and
+ * dataset digest agree. INVALID with the first difference. */
+DMS_API int dms_store_check_mergeable(dms_store *store, const struct dms_snapshot *source);
+
+/* Copies all models of `source` into the store, which must be mergeable. Ids that are in both with
+ * other bytes: as options->on_duplicate. */
 DMS_API int dms_store_merge(dms_store *store, struct dms_snapshot *source,
                             const struct dms_write_options *options,
                             struct dms_write_result *result);

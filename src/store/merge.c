@@ -28,6 +28,18 @@ static int all_positions(struct dms_snapshot *snapshot, struct dms_source_positi
     return status;
 }
 
+int dms_store_check_mergeable(dms_store *store, const struct dms_snapshot *source)
+{
+    struct dms_snapshot *destination;
+    int status = dms_store_snapshot(store, &destination);
+    if (status == 0) {
+        status = dms_schema_check_mergeable(dms_snapshot_schema(destination),
+                                            dms_snapshot_schema(source));
+        dms_snapshot_close(destination);
+    }
+    return status;
+}
+
 int dms_store_merge(dms_store *store, struct dms_snapshot *source,
                     const struct dms_write_options *options, struct dms_write_result *result)
 {

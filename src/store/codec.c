@@ -199,11 +199,11 @@ int dms_chunk_encode(const struct dms_tile *tile, const struct dms_codec *codec,
     }
     bool is_small = tile->sampled || tile->runs;
     if (compress) {
-        size_t raw_bytes = is_small ? (size_t)fields.encoded_bytes
-                                    : dms_row_stride(tile->column, row_bytes) * tile->row_ct;
-        size_t limit = codec->kind == DMS_CODEC_AUTO && !is_small ? raw_bytes / 4 * 3 : raw_bytes;
-        status = compress_values(data, (size_t)fields.encoded_bytes, limit, codec->level, &framed,
-                                 &payload_bytes);
+        /* Without the padding of raw rows: to save only that is not worth losing rows that can be
+         * used in place. */
+        size_t bytes = (size_t)fields.encoded_bytes;
+        size_t limit = codec->kind == DMS_CODEC_AUTO && !is_small ? bytes / 4 * 3 : bytes;
+        status = compress_values(data, bytes, limit, codec->level, &framed, &payload_bytes);
     }
     if (status == 0 && framed) {
         fields.codec = DMS_CODEC_ZSTD;

@@ -529,7 +529,8 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 void inject_begin(const struct inject_plan *plan)
 {
     atomic_store(&fault, INJECT_NONE);
-    memset(blocks, 0, sizeof blocks);
+    if (block_ct > 0)
+        memset(blocks, 0, sizeof blocks);
     block_ct = 0;
     snprintf(under, sizeof under, "%s", plan->under != NULL ? plan->under : "");
     fail_at = plan->at;

@@ -13,8 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Room that a file system in memory must have to be used. */
+#define MEMORY_DISK_BYTES (UINT64_C(256) << 20)
 
 static char problem[1024];
 
@@ -199,31 +203,118 @@ static void add_row(struct totals *totals, const struct known_row *known)
     }
 }
 
-/* Reads one row and holds every bit of it against what it should be. */
-static int read_row(dms_snapshot *snapshot, struct dms_position position, uint64_t id,
-                    struct totals *totals, uint32_t *version)
+/* Holds every bit of a row that was read against what it should be. */
+static int check_row(uint64_t id, uint32_t version, const uint8_t *mask, const uint16_t *margins,
+                     struct totals *totals)
 {
     struct known_row expected;
-    uint8_t mask[KNOWN_MASK_BYTES];
-    uint16_t margins[KNOWN_TARGETS];
-    int status =
-        dms_snapshot_read_values(snapshot, position.group, 3, position.row, 1, 0, 1, version);
 
-    if (status == 0)
-        status = dms_snapshot_read_masks(snapshot, position.group, position.row, 1, mask);
-    if (status == 0)
-        status = dms_snapshot_read_values(snapshot, position.group, 2, position.row, 1, 0,
-                                          KNOWN_TARGETS, margins);
-    if (status != 0)
-        return fail_library(status, "reading a row");
-    known_row_make(&expected, id, *version);
-    if (*version == 0 || memcmp(mask, expected.mask, sizeof mask) != 0 ||
-        memcmp(margins, expected.margins, sizeof margins) != 0)
+    known_row_make(&expected, id, version);
+    if (version == 0 || memcmp(mask, expected.mask, sizeof expected.mask) != 0 ||
+        memcmp(margins, expected.margins, sizeof expected.margins) != 0)
         return fail(-1,
                     "model %" PRIu64 " (version %" PRIu32 ") has content that was never written",
-                    id, *version);
+                    id, version);
     add_row(totals, &expected);
     return 0;
+}
+
+/* Memory for the rows of one group or batch. */
+struct group_rows {
+    uint64_t *ids;
+    uint8_t *live, *masks;
+    uint16_t *margins;
+    uint32_t *versions;
+};
+
+static int read_group(dms_snapshot *snapshot, size_t group, uint32_t row_ct,
+                      struct group_rows *rows)
+{
+    int status;
+
+    rows->ids = calloc(row_ct, sizeof *rows->ids);
+    rows->live = calloc(row_ct, 1);
+    rows->masks = calloc(row_ct, KNOWN_MASK_BYTES);
+    rows->margins = calloc(row_ct, KNOWN_TARGETS * sizeof *rows->margins);
+    rows->versions = calloc(row_ct, sizeof *rows->versions);
+    if (!rows->ids || !rows->live || !rows->masks || !rows->margins || !rows->versions)
+        return fail(DMS_ERR_NO_MEMORY, "no memory for the rows of a group");
+    status = dms_snapshot_group_ids(snapshot, group, rows->ids);
+    if (status == 0)
+        status = dms_snapshot_group_live(snapshot, group, rows->live);
+    if (status == 0)
+        status = dms_snapshot_read_values(snapshot, group, 3, 0, row_ct, 0, 1, rows->versions);
+    if (status == 0)
+        status = dms_snapshot_read_masks(snapshot, group, 0, row_ct, rows->masks);
+    if (status == 0)
+        status = dms_snapshot_read_values(snapshot, group, 2, 0, row_ct, 0, KNOWN_TARGETS,
+                                          rows->margins);
+    return status ? fail_library(status, "reading a group") : 0;
+}
+
+static void group_rows_free(struct group_rows *rows)
+{
+    free(rows->ids);
+    free(rows->live);
+    free(rows->masks);
+    free(rows->margins);
+    free(rows->versions);
+}
+
+/* Adds the live rows of a group to the list, which has room for row_max. */
+static int add_group(dms_snapshot *snapshot, size_t group, size_t row_max,
+                     struct known_content *content, struct totals *totals)
+{
+    struct dms_group_info info;
+    struct group_rows rows = {0};
+    int status = dms_snapshot_group(snapshot, group, &info);
+
+    if (status != 0)
+        return fail_library(status, "looking at a group");
+    status = read_group(snapshot, group, info.row_ct, &rows);
+    for (uint32_t k = 0; status == 0 && k < info.row_ct; k++) {
+        if ((rows.live[k >> 3] >> (k & 7) & 1) == 0)
+            continue;
+        if (content->row_ct == row_max) {
+            status = fail(-1, "there are more live rows than the %zu counted", row_max);
+        } else {
+            content->rows[content->row_ct++] = (struct known_entry){rows.ids[k], rows.versions[k]};
+            status =
+                check_row(rows.ids[k], rows.versions[k], rows.masks + (size_t)k * KNOWN_MASK_BYTES,
+                          rows.margins + (size_t)k * KNOWN_TARGETS, totals);
+        }
+    }
+    group_rows_free(&rows);
+    return status;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct known_entry *left = a;
+    const struct known_entry *right = b;
+
+    return (left->id > right->id) - (left->id < right->id);
+}
+
+/* The list is sorted; no id may be in it twice, and the index by id must name the same ids. */
+static int check_ids(dms_snapshot *snapshot, const struct known_content *content)
+{
+    const struct dms_id_run *runs;
+    size_t run_ct;
+    size_t row = 0;
+    int status = dms_snapshot_id_runs(snapshot, &runs, &run_ct);
+
+    if (status != 0)
+        return fail_library(status, "reading the ids");
+    for (size_t k = 1; k < content->row_ct; k++)
+        if (content->rows[k].id == content->rows[k - 1].id)
+            return fail(-1, "model %" PRIu64 " is there twice", content->rows[k].id);
+    for (size_t k = 0; k < run_ct; k++)
+        for (uint64_t step = 0; step < runs[k].id_ct; step++, row++)
+            if (row >= content->row_ct || content->rows[row].id != runs[k].first_id + step)
+                return fail(-1, "the list of ids names model %" PRIu64 " in place %zu",
+                            runs[k].first_id + step, row);
+    return row == content->row_ct ? 0 : fail(-1, "the list of ids ends early");
 }
 
 static int check_totals(dms_snapshot *snapshot, const struct totals *totals, size_t row_ct)
@@ -256,38 +347,21 @@ int known_read_snapshot(dms_snapshot *snapshot, struct known_content *content)
     struct known_content read = {0};
     struct totals totals = {0};
     struct dms_snapshot_info info;
-    const struct dms_id_run *runs;
-    size_t run_ct;
-    int status = dms_snapshot_id_runs(snapshot, &runs, &run_ct);
+    int status = 0;
 
-    if (status != 0)
-        return fail_library(status, "reading the ids");
     dms_snapshot_info(snapshot, &info);
     read.rows = calloc(info.model_ct + 1, sizeof *read.rows);
     if (read.rows == NULL)
         return fail(DMS_ERR_NO_MEMORY, "no memory for the list of %" PRIu64 " rows", info.model_ct);
-    for (size_t k = 0; status == 0 && k < run_ct; k++) {
-        for (uint64_t step = 0; status == 0 && step < runs[k].id_ct; step++) {
-            struct dms_position position = {runs[k].position.group,
-                                            runs[k].position.row + (uint32_t)step};
-            struct known_entry *entry = &read.rows[read.row_ct];
-
-            if (read.row_ct == info.model_ct) {
-                status =
-                    fail(-1, "there are more rows than the %" PRIu64 " counted", info.model_ct);
-                break;
-            }
-            entry->id = runs[k].first_id + step;
-            if (read.row_ct > 0 && entry->id <= entry[-1].id)
-                status = fail(-1, "model %" PRIu64 " is there twice", entry->id);
-            else
-                status = read_row(snapshot, position, entry->id, &totals, &entry->version);
-            read.row_ct++;
-        }
-    }
+    for (size_t group = 0; status == 0 && group < dms_snapshot_group_ct(snapshot); group++)
+        status = add_group(snapshot, group, info.model_ct, &read, &totals);
     if (status == 0 && read.row_ct != info.model_ct)
         status =
             fail(-1, "there are %zu rows, not the %" PRIu64 " counted", read.row_ct, info.model_ct);
+    if (status == 0) {
+        qsort(read.rows, read.row_ct, sizeof *read.rows, compare_entries);
+        status = check_ids(snapshot, &read);
+    }
     if (status == 0)
         status = check_totals(snapshot, &totals, read.row_ct);
     if (status != 0) {
@@ -314,14 +388,6 @@ void known_content_clear(struct known_content *content)
 {
     free(content->rows);
     *content = (struct known_content){0};
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-    const struct known_entry *left = a;
-    const struct known_entry *right = b;
-
-    return (left->id > right->id) - (left->id < right->id);
 }
 
 uint32_t known_version(const struct known_content *content, uint64_t id)
@@ -391,13 +457,26 @@ static void remove_directory(void)
         tree_remove(directory);
 }
 
+/* What is tested is the order of calls, not the disk: memory will do where no directory is asked
+ * for. */
+static const char *choose_parent(void)
+{
+    const char *asked = getenv("TMPDIR");
+    struct statvfs memory;
+
+    if (asked != NULL && asked[0] != '\0')
+        return asked;
+    return access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &memory) == 0 &&
+                   (uint64_t)memory.f_bavail * memory.f_frsize >= MEMORY_DISK_BYTES
+               ? "/dev/shm"
+               : "/tmp";
+}
+
 const char *known_directory(void)
 {
-    const char *parent = getenv("TMPDIR");
     char made[KNOWN_PATH_BYTES / 2];
 
-    snprintf(made, sizeof made, "%s/dmstore-fault-XXXXXX",
-             parent != NULL && parent[0] != '\0' ? parent : "/tmp");
+    snprintf(made, sizeof made, "%s/dmstore-fault-XXXXXX", choose_parent());
     if (mkdtemp(made) == NULL || realpath(made, directory) == NULL) {
         printf("Bail out! cannot make a directory like %s: %s\n", made, strerror(errno));
         exit(1);

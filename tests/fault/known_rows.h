@@ -68,8 +68,9 @@ int known_recover(const char *path, const char *copy, struct known_content *cont
 /* What went wrong in the last failure of a function above; of this process. */
 const char *known_problem(void);
 
-/* A fresh directory for the files of a test, below TMPDIR; an absolute path without symbolic links.
- * It is removed when the process that made it exits. */
+/* A fresh directory for the files of a test, below TMPDIR or, without that, on a file system in
+ * memory; an absolute path without symbolic links. It is removed when the process that made it
+ * exits. */
 const char *known_directory(void);
 
 /* Copies a directory of files and directories; removes one, if it is there. Both 0 or -1. */

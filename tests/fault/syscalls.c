@@ -688,7 +688,7 @@ static size_t list_jobs(struct job jobs[JOB_MAX])
         enum inject_fault fault;
         bool is_lasting, is_sampled;
     } kinds[] = {
-        {INJECT_EIO, false, false},  {INJECT_EIO, true, false},   {INJECT_ENOSPC, false, false},
+        {INJECT_EIO, false, false},  {INJECT_EIO, true, true},   {INJECT_ENOSPC, false, false},
         {INJECT_ENOSPC, true, true}, {INJECT_EINTR, true, true},  {INJECT_SHORT, false, true},
         {INJECT_SHORT, true, true},  {INJECT_KILL, false, false}, {INJECT_MEMORY, false, true},
         {INJECT_MEMORY, true, true},

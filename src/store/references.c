@@ -80,8 +80,9 @@ static int add_tiles(struct dms_references *references, const struct dms_referen
         reference.kind = DMS_REFERENCE_TILE;
         reference.offset = dms_directory_tile_offset(directory, tile);
         reference.header_hash = dms_directory_tile_hash(directory, tile);
-        const struct dms_found_block *found = dms_survey_block(directory->file, reference.offset);
-        *stored_bytes += found ? dms_found_block_extent(found) : 0;
+        *stored_bytes +=
+            dms_align(DMS_BLOCK_HEADER_BYTES + dms_directory_tile_bytes(directory, tile),
+                      DMS_BLOCK_ALIGNMENT);
         status = add(references, &reference);
     }
     return status;
@@ -107,12 +108,12 @@ static int add_column(struct dms_survey *survey, const struct dms_catalog *catal
     if (status == 0) {
         status = add_tiles(references, whole, &directory, &stored_bytes);
     }
-    if (status == 0 && stored_bytes != column->stored_bytes &&
-        !dms_survey_is_noted(survey, whole->file, 0, UINT64_MAX)) {
-        status = dms_fail(
-            DMS_ERR_CORRUPT,
-            "column %s of group %" PRIu64 " takes %" PRIu64 " bytes, the record says %" PRIu64,
-            directory.column->name, group->number, stored_bytes, column->stored_bytes);
+    if (status == 0 && stored_bytes != column->stored_bytes) {
+        (void)dms_fail(DMS_ERR_CORRUPT,
+                       "column %s of group %" PRIu64 " takes %" PRIu64
+                       " bytes, the record says %" PRIu64,
+                       directory.column->name, group->number, stored_bytes, column->stored_bytes);
+        status = dms_survey_note(survey, whole->file, column->offset, 0); /* the blocks are good */
     }
     if (dms_is_damage(status)) {
         status = dms_survey_note_block(survey, file, found);

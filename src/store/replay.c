@@ -217,26 +217,33 @@ static int read_state(const struct dms_survey *survey, const struct dms_found_co
     return status;
 }
 
+/* Makes the catalog's length of a segment reach `end`. */
+static int extend_segment(const struct dms_survey_file *file, uint64_t end,
+                          struct dms_catalog *catalog)
+{
+    struct dms_segment_record *record = dms_catalog_segment(catalog, file->number);
+    if (record) {
+        record->committed_bytes = record->committed_bytes > end ? record->committed_bytes : end;
+        return 0;
+    }
+    struct dms_segment_record made = file->record;
+    made.committed_bytes = end;
+    return dms_catalog_add_segment(catalog, &made);
+}
+
 /* What a commit says of the segment that holds it, and of the numbers given out. */
 static int note_commit(const struct dms_survey *survey, const struct dms_found_commit *commit,
                        struct dms_catalog *catalog)
 {
     const struct dms_survey_file *file = &survey->files[commit->file];
     const struct dms_commit_fields *fields = &commit->block.commit;
-    struct dms_segment_record *record = dms_catalog_segment(catalog, file->number);
     uint64_t end = commit->block.offset + dms_block_extent(&commit->block);
     catalog->sequence = fields->sequence;
     catalog->commit_hash = commit->block.header_hash;
     catalog->next_group = fields->next_group;
     catalog->next_batch = fields->next_batch;
     catalog->next_segment = fields->next_segment;
-    if (record) {
-        record->committed_bytes = end;
-        return 0;
-    }
-    struct dms_segment_record made = file->record;
-    made.committed_bytes = end;
-    return dms_catalog_add_segment(catalog, &made);
+    return extend_segment(file, end, catalog);
 }
 
 /* Finds the newest commit with a state, or the beginning of all. */
@@ -451,20 +458,6 @@ static int apply_commit(struct dms_survey *survey, const struct dms_found_commit
         status = dms_survey_note_block(survey, file, block);
     }
     return status;
-}
-
-/* Makes the catalog's length of a segment reach `end`. */
-static int extend_segment(const struct dms_survey_file *file, uint64_t end,
-                          struct dms_catalog *catalog)
-{
-    struct dms_segment_record *record = dms_catalog_segment(catalog, file->number);
-    if (record) {
-        record->committed_bytes = record->committed_bytes > end ? record->committed_bytes : end;
-        return 0;
-    }
-    struct dms_segment_record made = file->record;
-    made.committed_bytes = end;
-    return dms_catalog_add_segment(catalog, &made);
 }
 
 static int apply_lost(const struct dms_survey *survey, const struct dms_lost_transaction *lost,

@@ -96,6 +96,11 @@ uint64_t dms_directory_tile_offset(const struct dms_directory *directory, uint32
     return dms_load_u64(directory->entries + (size_t)tile * DMS_DIRECTORY_ENTRY_BYTES);
 }
 
+uint64_t dms_directory_tile_bytes(const struct dms_directory *directory, uint32_t tile)
+{
+    return dms_load_u64(directory->entries + (size_t)tile * DMS_DIRECTORY_ENTRY_BYTES + 8);
+}
+
 uint64_t dms_directory_tile_hash(const struct dms_directory *directory, uint32_t tile)
 {
     return dms_load_u64(directory->entries + (size_t)tile * DMS_DIRECTORY_ENTRY_BYTES + 24);

@@ -33,7 +33,8 @@ void dms_directory_close(struct dms_directory *directory);
 int dms_directory_tile(const struct dms_directory *directory, uint32_t tile,
                        struct dms_found_block **chunk, struct dms_block *block);
 
-/* Where the directory says that a tile's chunk is, and its header hash. */
+/* Where the directory says that a tile's chunk is, its payload's length and its header hash. */
+uint64_t dms_directory_tile_bytes(const struct dms_directory *directory, uint32_t tile);
 uint64_t dms_directory_tile_offset(const struct dms_directory *directory, uint32_t tile);
 uint64_t dms_directory_tile_hash(const struct dms_directory *directory, uint32_t tile);
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TEXT_BYTES = 48 }; /* of a number with its terminating zero byte */
+
 static double value_of_f16(uint16_t bits)
 {
     float value;
@@ -51,11 +53,49 @@ double value_as_double(const struct dms_column *column, const void *values, uint
     return NAN;
 }
 
-/* Whether `text` reads back as the f16 with these bits: it is nearer to it than to its neighbours.
+/*
+ * Prints a f16 as "%.*g" does, but several times as fast: a model has tens of thousands. Leaves out
+ * what needs an exponent, and returns false then. All steps are exact: a f16 has 11 bits, the
+ * powers of ten up to 1e8 have 19 beside their factors of two. *read is what the text reads as.
  */
-static bool reads_back_as_f16(const char *text, uint16_t bits)
+static bool print_f16(double value, int digit_ct, char text[TEXT_BYTES], double *read)
 {
-    double read = strtod(text, NULL);
+    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
+    double size = fabs(value);
+    int decimal_ct = digit_ct - 1; /* digits after the point */
+    char *at = text + TEXT_BYTES;
+    uint32_t digits;
+
+    if (size < 1e-4 || size >= powers[digit_ct])
+        return false;
+    for (double limit = 10; size >= limit; limit *= 10)
+        decimal_ct--;
+    for (double scaled = size; scaled < 1; scaled *= 10)
+        decimal_ct++;
+    digits = (uint32_t)nearbyint(size * powers[decimal_ct]);
+    if (digits == powers[digit_ct] && decimal_ct == 0)
+        return false;
+    *read = copysign(digits / powers[decimal_ct], value);
+    for (; decimal_ct > 0 && digits % 10 == 0; decimal_ct--)
+        digits /= 10;
+    *--at = '\0';
+    for (int k = 0; k < decimal_ct; k++, digits /= 10)
+        *--at = (char)('0' + digits % 10);
+    if (decimal_ct > 0)
+        *--at = '.';
+    do
+        *--at = (char)('0' + digits % 10);
+    while ((digits /= 10) > 0);
+    if (signbit(value))
+        *--at = '-';
+    memmove(text, at, (size_t)(text + TEXT_BYTES - at));
+    return true;
+}
+
+/* Whether what a text reads as is the f16 with these bits: it is nearer to it than to its
+ * neighbours. */
+static bool reads_back_as_f16(double read, uint16_t bits)
+{
     double value = value_of_f16(bits);
     double error = fabs(read - value);
 
@@ -68,12 +108,18 @@ static bool reads_back_as_f16(const char *text, uint16_t bits)
     return error < fabs(read - above) && error < fabs(read - below);
 }
 
-static bool reads_back(const struct dms_column *column, const char *text, double value,
-                       uint16_t f16_bits)
+/* Prints the value with so many digits; whether that reads back as the same value. */
+static bool print_digits(const struct dms_column *column, double value, uint16_t f16_bits,
+                         int digit_ct, char text[TEXT_BYTES])
 {
+    double read;
+
+    if (column->dtype == DMS_F16 && print_f16(value, digit_ct, text, &read))
+        return reads_back_as_f16(read, f16_bits);
+    snprintf(text, TEXT_BYTES, "%.*g", digit_ct, value);
     switch (column->dtype) {
     case DMS_F16:
-        return reads_back_as_f16(text, f16_bits);
+        return reads_back_as_f16(strtod(text, NULL), f16_bits);
     case DMS_F32:
         return strtof(text, NULL) == (float)value;
     default:
@@ -90,7 +136,7 @@ static void print_float(const struct dms_column *column, const void *values, uin
     int digit_ct = column->dtype == DMS_F16 ? 3 : 6; /* fewer are seldom enough */
     int digit_max = column->dtype == DMS_F16 ? 5 : column->dtype == DMS_F32 ? 9 : 17;
     double integer_limit = column->dtype == DMS_F16 ? 1e5 : column->dtype == DMS_F32 ? 1e9 : 1e15;
-    char text[48];
+    char text[TEXT_BYTES];
 
     if (!isfinite(value)) {
         fputs(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf", file);
@@ -98,9 +144,8 @@ static void print_float(const struct dms_column *column, const void *values, uin
     }
     if (value == trunc(value) && fabs(value) < integer_limit)
         digit_ct = digit_max; /* 2049, not 2.05e+03; %g drops zeros */
-    do {
-        snprintf(text, sizeof(text), "%.*g", digit_ct, value);
-    } while (digit_ct++ < digit_max && !reads_back(column, text, value, f16_bits));
+    while (!print_digits(column, value, f16_bits, digit_ct, text) && digit_ct < digit_max)
+        digit_ct++;
     fputs(text, file);
 }
 

@@ -68,6 +68,7 @@ stage_asan() {
 
 stage_tsan() {
     configure CC=gcc --disable-shared --enable-sanitizers=thread CFLAGS="-O1 -g"
+    export TSAN_OPTIONS="die_after_fork=0 ${TSAN_OPTIONS-}" # tests fork while they have threads
     make -j"$jobs" check TESTS='$(thread_tests)'
 }
 

@@ -69,7 +69,7 @@ static int open_files(struct verification *verification, bool *is_complete)
     for (size_t k = 0; status == 0 && k < catalog->segment_ct; k++) {
         status = dms_survey_add_file(survey, catalog->segments[k].number,
                                      catalog->segments[k].committed_bytes);
-        *is_complete = *is_complete && survey->files[k].descriptor >= 0;
+        *is_complete = status == 0 && *is_complete && survey->files[k].descriptor >= 0;
     }
     return status;
 }
@@ -153,7 +153,9 @@ static void cut_orphans(struct verification *verification)
     struct dms_survey *survey = &verification->survey;
     for (size_t k = 0; k < survey->file_ct; k++) {
         struct dms_survey_file *file = &survey->files[k];
-        uint64_t end = 0;
+        const struct dms_segment_record *record =
+            dms_catalog_segment(&verification->history.state, file->number);
+        uint64_t end = record ? record->committed_bytes : 0;
         for (size_t b = 0; b < file->block_ct; b++) {
             const struct dms_found_block *block = &file->blocks[b];
             const struct dms_found_commit *interrupted = verification->history.interrupted;
@@ -161,10 +163,11 @@ static void cut_orphans(struct verification *verification)
                 interrupted && interrupted->file == k && interrupted->block.offset == block->offset;
             if (block->type == DMS_BLOCK_SEGMENT ||
                 (block->type == DMS_BLOCK_COMMIT && block->is_good && !is_interrupted)) {
-                end = block->offset + dms_found_block_extent(block);
+                uint64_t block_end = block->offset + dms_found_block_extent(block);
+                end = end > block_end ? end : block_end;
             }
         }
-        if (end > 0) {
+        if (end > 0 && end < file->size) {
             verification->report.orphan_bytes += file->size - end;
             dms_survey_cut(survey, k, end);
         }

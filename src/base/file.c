@@ -182,6 +182,15 @@ int dms_file_rename(const char *from, const char *to)
     return DMS_OK;
 }
 
+int dms_file_exchange(const char *one, const char *other)
+{
+    if (renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) == 0)
+        return DMS_OK;
+    if (errno == EINVAL || errno == ENOSYS)
+        return dms_fail(DMS_ERR_UNSUPPORTED, "'%s' and '%s' cannot be exchanged here", one, other);
+    return dms_fail_errno("cannot exchange '%s' and '%s'", one, other);
+}
+
 int dms_file_remove(const char *path)
 {
     if (unlink(path) != 0 && errno != ENOENT)

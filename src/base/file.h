@@ -42,6 +42,9 @@ int dms_directory_sync(const char *path);
 /* Renames, replacing `to`. Durable only after dms_directory_sync(). */
 int dms_file_rename(const char *from, const char *to);
 
+/* Exchanges two names at once. UNSUPPORTED where the file system cannot. */
+int dms_file_exchange(const char *one, const char *other);
+
 /* Removes a file; one that is not there is no failure. */
 int dms_file_remove(const char *path);
 

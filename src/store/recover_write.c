@@ -184,16 +184,26 @@ static int write_index_at(const struct dms_recovery *recovery, const char *path)
     return status ? status : dms_directory_sync(path);
 }
 
-/* Puts the new index in the place of the old one, which stays as lmdb.old. */
+/* Puts the new index in the place of the old one, which stays as lmdb.old. Where the file system
+ * can exchange names, the store has an index at every moment. */
 static int exchange(const char *store_path, const char *made, const char *path, const char *old)
 {
     bool exists;
     int status = dms_file_exists(path, &exists);
     if (status == 0 && exists) {
         status = remove_index(old);
-        status = status ? status : dms_file_rename(path, old);
+        int exchanged = status ? status : dms_file_exchange(made, path);
+        if (exchanged == 0) {
+            status = dms_file_rename(made, old);
+        } else if (exchanged == DMS_ERR_UNSUPPORTED) {
+            status = dms_file_rename(path, old);
+            status = status ? status : dms_file_rename(made, path);
+        } else {
+            status = exchanged;
+        }
+    } else if (status == 0) {
+        status = dms_file_rename(made, path);
     }
-    status = status ? status : dms_file_rename(made, path);
     return status ? status : dms_directory_sync(store_path);
 }
 

@@ -245,6 +245,14 @@ EXPORT int rename(const char *from, const char *to)
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
+EXPORT int renameat2(int from_directory, const char *from, int to_directory, const char *to,
+                     unsigned flags)
+{
+    if (file_fails(CALL_CREATE, is_under(to), EIO))
+        return -1;
+    return (int)syscall(SYS_renameat2, from_directory, from, to_directory, to, flags);
+}
+
 EXPORT int mkdir(const char *path, mode_t mode)
 {
     if (file_fails(CALL_CREATE, is_under(path), EIO))

@@ -67,20 +67,16 @@ static int remove_dead(struct dms_store *store, struct dms_index_txn *txn, uint6
     return status ? status : dms_index_delete_pending(txn, number);
 }
 
-int dms_remove_dead_pending(struct dms_store *store, struct dms_index_txn *txn)
+int dms_remove_dead_pending(struct dms_store *store, struct dms_index_txn *txn, bool *any)
 {
     struct leftovers leftovers = {.store = store, .txn = txn};
     int status = dms_index_each_pending(txn, check_pending, &leftovers);
     for (size_t k = 0; status == 0 && k < leftovers.pending_ct; k++) {
         status = remove_dead(store, txn, leftovers.pending[k]);
     }
+    *any = leftovers.pending_ct > 0;
     free(leftovers.pending);
     return status;
-}
-
-static int is_pending(void *context, uint64_t segment)
-{
-    return segment == *(uint64_t *)context ? DMS_END : 0;
 }
 
 /* Removes a file that the index does not know (any more). */
@@ -92,9 +88,9 @@ static int remove_unknown(void *context, uint64_t number)
     if (status != DMS_END || number >= leftovers->next_segment) {
         return status == DMS_END ? 0 : status;
     }
-    status = dms_index_each_pending(leftovers->txn, is_pending, &number);
-    if (status != 0) {
-        return status == DMS_END ? 0 : status;
+    status = dms_index_is_pending(leftovers->txn, number);
+    if (status != DMS_END) {
+        return status;
     }
     char *path = dms_path_segment(leftovers->store->path, number);
     status = path ? dms_file_remove(path) : DMS_ERR_NO_MEMORY;
@@ -123,26 +119,30 @@ int dms_cut_log_tail(struct dms_store *store, struct dms_index_txn *txn,
 int dms_remove_leftovers(struct dms_store *store)
 {
     struct leftovers leftovers = {.store = store};
+    struct dms_index_meta meta;
+    bool any_dead = false;
     int status = dms_index_begin(store->index, true, &leftovers.txn);
     if (status != 0) {
         return status;
     }
-    struct dms_index_meta meta;
     status = dms_index_get_meta(leftovers.txn, &meta);
+    uint64_t orphan_bytes = status == 0 ? meta.orphan_bytes : 0;
     if (status == 0) {
         leftovers.next_segment = meta.next_segment;
-        status = dms_remove_dead_pending(store, leftovers.txn);
+        status = dms_remove_dead_pending(store, leftovers.txn, &any_dead);
     }
     if (status == 0) {
         status = dms_cut_log_tail(store, leftovers.txn, &meta);
     }
-    if (status == 0) {
+    bool is_changed = status == 0 && (any_dead || meta.orphan_bytes != orphan_bytes);
+    if (status == 0 && is_changed) {
         status = dms_index_put_meta(leftovers.txn, &meta);
     }
     if (status == 0) {
         status = dms_segments_list(store->path, remove_unknown, &leftovers);
     }
-    if (status != 0) {
+    if (status != 0 || !is_changed) {
+        /* The usual case: a commit that changes nothing would cost a sync at every opening. */
         dms_index_abort(leftovers.txn);
         return status;
     }

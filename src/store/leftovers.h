@@ -9,8 +9,8 @@
 #include "store/store_handle.h"
 
 /* Removes what dead writers of bulk segments left, so that no commit record stands in a segment
- * that nobody knows. */
-int dms_remove_dead_pending(struct dms_store *store, struct dms_index_txn *txn);
+ * that nobody knows. *any: there was something. */
+int dms_remove_dead_pending(struct dms_store *store, struct dms_index_txn *txn, bool *any);
 
 /* Cuts what a crash left after the last commit of the log: once another segment gets the next
  * commit, nobody opens the log for a while, and a recovery would find two commits of one number. */

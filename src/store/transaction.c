@@ -184,6 +184,7 @@ static void delete_dropped(const struct dms_commit *commit)
 static int commit_once(struct dms_commit *commit, dms_commit_prepare prepare, void *context)
 {
     struct dms_store *store = commit->store;
+    bool any_dead;
     int status = dms_index_begin(store->index, true, &commit->txn);
     if (status == 0) {
         status = dms_index_get_meta(commit->txn, &commit->meta);
@@ -192,7 +193,7 @@ static int commit_once(struct dms_commit *commit, dms_commit_prepare prepare, vo
         status = dms_index_get_schema(commit->txn, &commit->schema);
     }
     if (status == 0) {
-        status = dms_remove_dead_pending(store, commit->txn);
+        status = dms_remove_dead_pending(store, commit->txn, &any_dead);
     }
     if (status == 0 && commit->writer) {
         status = dms_cut_log_tail(store, commit->txn, &commit->meta);

@@ -119,7 +119,10 @@ static uint64_t orphan_begin(const struct dms_recovery *recovery, size_t file_in
     const struct dms_survey_file *file = &recovery->survey.files[file_index];
     const struct dms_segment_record *known =
         recovery->has_known ? dms_catalog_segment(&recovery->known.catalog, file->number) : NULL;
+    const struct dms_segment_record *begun =
+        dms_catalog_segment(&recovery->history.state, file->number);
     uint64_t end = known ? known->committed_bytes : 0;
+    end = begun && begun->committed_bytes > end ? begun->committed_bytes : end;
     for (size_t k = 0; k < file->block_ct; k++) {
         uint8_t type = file->blocks[k].type;
         if (type == DMS_BLOCK_SEGMENT || (type == DMS_BLOCK_COMMIT && file->blocks[k].is_good)) {

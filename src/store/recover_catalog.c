@@ -113,53 +113,63 @@ static int remove_known(struct dms_recovery *recovery)
     return status;
 }
 
-/* ---- ids that are live twice ---- */
+/* ---- ids that are there more than once ---- */
 
-struct live_row {
+/* A row with its id, live or removed. */
+struct placed_row {
     uint64_t id;
     uint64_t sequence; /* of the commit that added it */
     size_t position;   /* of its container */
     uint32_t row;
     bool is_staged;
+    bool is_live;
 };
 
-struct live_rows {
-    struct live_row *rows;
+struct placed_rows {
+    struct placed_row *rows;
     size_t row_ct, capacity;
 };
 
-static int collect_rows(const struct dms_replay *replay, size_t position, struct live_rows *live)
+static int collect_rows(const struct dms_replay *replay, size_t position,
+                        struct placed_rows *placed)
 {
     struct container container = container_at(&replay->catalog, position);
-    uint64_t sequence = added_at(replay, container.is_staged, container.number);
+    struct placed_row row = {
+        .sequence = added_at(replay, container.is_staged, container.number),
+        .position = position,
+        .is_staged = container.is_staged,
+    };
     struct dms_ids_iterator iterator =
         dms_ids_begin(container.runs, container.run_bytes, container.row_ct);
     struct dms_id_span span;
-    int status = dms_grow((void **)&live->rows, &live->capacity, live->row_ct + container.row_ct,
-                          sizeof *live->rows);
+    int status = dms_grow((void **)&placed->rows, &placed->capacity,
+                          placed->row_ct + container.row_ct, sizeof *placed->rows);
     while (status == 0 && (status = dms_ids_next(&iterator, &span)) > 0) {
         for (uint32_t k = 0; k < span.count; k++) {
-            if (!dms_row_is_removed(*container.removed, span.row + k)) {
-                live->rows[live->row_ct++] = (struct live_row){span.first + k, sequence, position,
-                                                               span.row + k, container.is_staged};
-            }
+            row.id = span.first + k;
+            row.row = span.row + k;
+            row.is_live = !dms_row_is_removed(*container.removed, row.row);
+            placed->rows[placed->row_ct++] = row;
         }
         status = 0;
     }
     return status;
 }
 
-/* Equal ids: the newest last. Of two from one commit, a group is newer than the batches it was
- * sealed from, and the later batch than the earlier. */
+/* Equal ids: the newest last. Of those from one commit, or from before all commits, live ones are
+ * newer than removed ones, and a group is newer than the batches it was sealed from. */
 static int compare_rows(const void *a, const void *b)
 {
-    const struct live_row *left = a;
-    const struct live_row *right = b;
+    const struct placed_row *left = a;
+    const struct placed_row *right = b;
     if (left->id != right->id) {
         return left->id < right->id ? -1 : 1;
     }
     if (left->sequence != right->sequence) {
         return left->sequence < right->sequence ? -1 : 1;
+    }
+    if (left->is_live != right->is_live) {
+        return left->is_live ? 1 : -1;
     }
     if (left->is_staged != right->is_staged) {
         return left->is_staged ? -1 : 1;
@@ -167,25 +177,26 @@ static int compare_rows(const void *a, const void *b)
     return (left->position > right->position) - (left->position < right->position);
 }
 
+/* A live row must not be older than another with its id, even if that was removed since: whoever
+ * added that removed this. */
 static int remove_older_copies(struct dms_recovery *recovery)
 {
     const struct dms_catalog *catalog = &recovery->replay.catalog;
-    struct live_rows live = {0};
+    struct placed_rows placed = {0};
     int status = 0;
     for (size_t k = 0; status == 0 && k < container_ct(catalog); k++) {
-        status = collect_rows(&recovery->replay, k, &live);
+        status = collect_rows(&recovery->replay, k, &placed);
     }
-    if (live.row_ct > 1) {
-        qsort(live.rows, live.row_ct, sizeof *live.rows, compare_rows);
+    if (placed.row_ct > 1) {
+        qsort(placed.rows, placed.row_ct, sizeof *placed.rows, compare_rows);
     }
-    for (size_t k = 0; status == 0 && k + 1 < live.row_ct; k++) {
-        if (live.rows[k].id == live.rows[k + 1].id) {
-            struct container container = container_at(catalog, live.rows[k].position);
-            status = remove_row(&container, live.rows[k].row);
-            recovery->is_changed = true;
+    for (size_t k = 0; status == 0 && k + 1 < placed.row_ct; k++) {
+        if (placed.rows[k].is_live && placed.rows[k].id == placed.rows[k + 1].id) {
+            struct container container = container_at(catalog, placed.rows[k].position);
+            status = remove_row(&container, placed.rows[k].row);
         }
     }
-    free(live.rows);
+    free(placed.rows);
     return status;
 }
 
@@ -195,7 +206,10 @@ int dms_recovery_remove_superseded(struct dms_recovery *recovery)
     if (replay->addition_ct > 1) {
         qsort(replay->additions, replay->addition_ct, sizeof *replay->additions, compare_additions);
     }
-    int status = recovery->has_known && !replay->is_exact ? remove_known(recovery) : 0;
+    if (replay->is_exact) {
+        return 0; /* then every removal is known */
+    }
+    int status = recovery->has_known ? remove_known(recovery) : 0;
     return status ? status : remove_older_copies(recovery);
 }
 
@@ -237,6 +251,9 @@ static void mark_damaged(struct dms_recovery *recovery, bool *is_lost)
             is_lost[g] = true;
             recovery->is_changed = true;
         }
+    }
+    for (size_t k = 0; !recovery->replay.is_exact && k < container_ct(catalog); k++) {
+        is_lost[k] |= *container_at(catalog, k).live_ct == 0; /* superseded: costs no rows */
     }
 }
 

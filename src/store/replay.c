@@ -80,6 +80,67 @@ int dms_commit_check_blocks(const struct dms_survey *survey, const struct dms_fo
     return status;
 }
 
+/* ---- states ---- */
+
+struct state_search {
+    bool is_found;
+    uint64_t offset;
+    uint64_t header_hash;
+};
+
+static int find_state_edit(void *context, const struct dms_edit *edit)
+{
+    struct state_search *search = context;
+    if (edit->type == DMS_EDIT_STATE) {
+        *search = (struct state_search){true, edit->state.offset, edit->state.header_hash};
+    }
+    return 0;
+}
+
+/* Reads and decodes a state block. */
+static int read_state_block(const struct dms_survey_file *file, const struct dms_found_block *found,
+                            struct dms_catalog *catalog)
+{
+    struct dms_block block;
+    uint8_t *payload = NULL;
+    int status = dms_survey_read_header(file, found, &block);
+    status = status ? status : dms_survey_read_payload(file, &block, &payload);
+    status =
+        status ? status : dms_catalog_decode(payload, (size_t)block.payload_bytes, catalog, NULL);
+    free(payload);
+    if (status == 0 && catalog->sequence != found->number) {
+        dms_catalog_clear(catalog);
+        status = dms_fail(DMS_ERR_CORRUPT, "the state at offset 0x%" PRIx64 " is of another commit",
+                          found->offset);
+    }
+    return status;
+}
+
+/* Reads the state that a commit refers to. DMS_END when there is none. */
+static int read_state(const struct dms_survey *survey, const struct dms_found_commit *commit,
+                      struct dms_catalog *catalog)
+{
+    const struct dms_survey_file *file = &survey->files[commit->file];
+    struct state_search search = {0};
+    int status = dms_commit_each_edit(survey, commit, find_state_edit, &search);
+    if (status != 0 || !search.is_found) {
+        return status ? status : DMS_END;
+    }
+    const struct dms_found_block *found = dms_survey_block(file, search.offset);
+    if (!found || found->type != DMS_BLOCK_STATE || found->header_hash != search.header_hash) {
+        return dms_fail(DMS_ERR_CORRUPT, "the state block of commit %" PRIu64 " is not there",
+                        sequence_of(commit));
+    }
+    status = read_state_block(file, found, catalog);
+    if (status == 0 && (catalog->sequence != sequence_of(commit) ||
+                        catalog->commit_hash != commit->block.commit.previous_hash)) {
+        dms_catalog_clear(catalog);
+        status = dms_fail(DMS_ERR_CORRUPT, "the state block of commit %" PRIu64 " is of another",
+                          sequence_of(commit));
+    }
+    return status;
+}
+
 /* ---- which commits count ---- */
 
 static int compare_commits(const void *a, const void *b)
@@ -109,8 +170,16 @@ static int sort_commits(const struct dms_survey *survey, struct dms_history *his
     return 0;
 }
 
+static bool has_state(const struct dms_survey *survey, const struct dms_found_commit *commit)
+{
+    struct dms_catalog catalog = {0};
+    int status = read_state(survey, commit, &catalog);
+    dms_catalog_clear(&catalog);
+    return status == 0;
+}
+
 /* Takes the last commit away if some of its blocks were never written, and nobody was told that it
- * was done. */
+ * was done. One with a state stays: what was live before it may have been deleted since. */
 static int drop_interrupted(const struct dms_survey *survey, uint64_t acknowledged,
                             struct dms_history *history)
 {
@@ -123,9 +192,11 @@ static int drop_interrupted(const struct dms_survey *survey, uint64_t acknowledg
     }
     int status = dms_commit_check_blocks(survey, last, true);
     if (dms_is_damage(status)) {
-        history->interrupted = last;
-        history->commit_ct--;
         status = 0;
+        if (!has_state(survey, last)) {
+            history->interrupted = last;
+            history->commit_ct--;
+        }
     }
     return status;
 }
@@ -157,66 +228,6 @@ static void choose_commits(struct dms_history *history)
 
 /* ---- where to begin ---- */
 
-struct state_search {
-    bool is_found;
-    uint64_t offset;
-    uint64_t header_hash;
-};
-
-static int find_state_edit(void *context, const struct dms_edit *edit)
-{
-    struct state_search *search = context;
-    if (edit->type == DMS_EDIT_STATE) {
-        *search = (struct state_search){true, edit->state.offset, edit->state.header_hash};
-    }
-    return 0;
-}
-
-/* Whether a state block stands among the blocks of a commit, so that its edits are worth reading.
- */
-static bool has_state_block(const struct dms_survey *survey, const struct dms_found_commit *commit)
-{
-    const struct dms_survey_file *file = &survey->files[commit->file];
-    size_t k = dms_survey_position(file, commit->block.commit.begin);
-    for (; k < file->block_ct && file->blocks[k].offset < commit->block.offset; k++) {
-        if (file->blocks[k].type == DMS_BLOCK_STATE) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Reads the state that a commit refers to. DMS_END when there is none. */
-static int read_state(const struct dms_survey *survey, const struct dms_found_commit *commit,
-                      struct dms_catalog *catalog)
-{
-    const struct dms_survey_file *file = &survey->files[commit->file];
-    struct state_search search = {0};
-    int status = dms_commit_each_edit(survey, commit, find_state_edit, &search);
-    if (status != 0 || !search.is_found) {
-        return status ? status : DMS_END;
-    }
-    const struct dms_found_block *found = dms_survey_block(file, search.offset);
-    struct dms_block block;
-    uint8_t *payload = NULL;
-    if (!found || found->type != DMS_BLOCK_STATE || found->header_hash != search.header_hash) {
-        return dms_fail(DMS_ERR_CORRUPT, "the state block of commit %" PRIu64 " is not there",
-                        sequence_of(commit));
-    }
-    status = dms_survey_read_header(file, found, &block);
-    status = status ? status : dms_survey_read_payload(file, &block, &payload);
-    status =
-        status ? status : dms_catalog_decode(payload, (size_t)block.payload_bytes, catalog, NULL);
-    free(payload);
-    if (status == 0 && (catalog->sequence != sequence_of(commit) ||
-                        catalog->commit_hash != commit->block.commit.previous_hash)) {
-        dms_catalog_clear(catalog);
-        status = dms_fail(DMS_ERR_CORRUPT, "the state block of commit %" PRIu64 " is of another",
-                          sequence_of(commit));
-    }
-    return status;
-}
-
 /* Makes the catalog's length of a segment reach `end`. */
 static int extend_segment(const struct dms_survey_file *file, uint64_t end,
                           struct dms_catalog *catalog)
@@ -246,23 +257,90 @@ static int note_commit(const struct dms_survey *survey, const struct dms_found_c
     return extend_segment(file, end, catalog);
 }
 
-/* Finds the newest commit with a state, or the beginning of all. */
-static int find_beginning(struct dms_survey *survey, struct dms_history *history)
+/* The first commit with this sequence number or a higher one: a position in history->commits. */
+static size_t commit_position(const struct dms_history *history, uint64_t sequence)
 {
-    for (size_t k = history->commit_ct; k > 0; k--) {
-        const struct dms_found_commit *commit = history->commits[k - 1];
-        if (!has_state_block(survey, commit)) {
-            continue;
+    size_t at = 0;
+    while (at < history->commit_ct && sequence_of(history->commits[at]) < sequence) {
+        at++;
+    }
+    return at;
+}
+
+/* The state block with the highest sequence number below `below`; false when there is none. */
+static bool find_state_block(const struct dms_survey *survey, uint64_t below,
+                             const struct dms_survey_file **file,
+                             const struct dms_found_block **found)
+{
+    *found = NULL;
+    for (size_t f = 0; f < survey->file_ct; f++) {
+        for (size_t k = 0; k < survey->files[f].block_ct; k++) {
+            const struct dms_found_block *block = &survey->files[f].blocks[k];
+            if (block->type == DMS_BLOCK_STATE && block->number < below &&
+                (!*found || block->number > (*found)->number)) {
+                *file = &survey->files[f];
+                *found = block;
+            }
         }
-        int status = read_state(survey, commit, &history->state);
-        if (status == 0) {
-            history->begin = k;
-            history->state_sequence = sequence_of(commit);
-            return note_commit(survey, commit, &history->state);
-        }
+    }
+    return *found != NULL;
+}
+
+/* Begins after a commit that was destroyed, whose state block is good. DMS_END when it may never
+ * have been done: a later commit, or what is known to be acknowledged, must say so. */
+static int begin_without_commit(const struct dms_survey_file *file,
+                                const struct dms_found_block *found, uint64_t acknowledged,
+                                struct dms_history *history)
+{
+    uint64_t sequence = found->number;
+    size_t next = commit_position(history, sequence);
+    if (next == history->commit_ct && acknowledged > 0 && sequence > acknowledged) {
+        return DMS_END;
+    }
+    int status = read_state_block(file, found, &history->state);
+    if (status != 0) {
+        return status;
+    }
+    history->begin = next;
+    history->state_sequence = sequence;
+    history->is_rebuilt = true;
+    if (next < history->commit_ct && sequence_of(history->commits[next]) == sequence + 1) {
+        history->state.commit_hash = history->commits[next]->block.commit.previous_hash;
+    }
+    return extend_segment(file, found->offset + dms_found_block_extent(found), &history->state);
+}
+
+/* Begins after the commit with a state block's number. */
+static int begin_with(const struct dms_survey *survey, const struct dms_survey_file *file,
+                      const struct dms_found_block *found, uint64_t acknowledged,
+                      struct dms_history *history)
+{
+    size_t at = commit_position(history, found->number);
+    if (at == history->commit_ct || sequence_of(history->commits[at]) != found->number) {
+        return begin_without_commit(file, found, acknowledged, history);
+    }
+    int status = read_state(survey, history->commits[at], &history->state);
+    if (status == 0) {
+        history->begin = at + 1;
+        history->state_sequence = found->number;
+        status = note_commit(survey, history->commits[at], &history->state);
+    }
+    return status;
+}
+
+/* Finds the newest state that can be used, or the beginning of all. */
+static int find_beginning(const struct dms_survey *survey, uint64_t acknowledged,
+                          struct dms_history *history)
+{
+    const struct dms_survey_file *file;
+    const struct dms_found_block *found;
+    uint64_t below = UINT64_MAX;
+    while (find_state_block(survey, below, &file, &found)) {
+        int status = begin_with(survey, file, found, acknowledged, history);
         if (status != DMS_END && !dms_is_damage(status)) {
             return status;
         }
+        below = found->number;
     }
     history->state = (struct dms_catalog){.next_group = 1, .next_batch = 1, .next_segment = 1};
     return 0;
@@ -313,11 +391,12 @@ int dms_history_make(struct dms_survey *survey, uint64_t acknowledged, struct dm
     }
     if (status == 0) {
         choose_commits(&made);
-        status = find_beginning(survey, &made);
+        status = find_beginning(survey, acknowledged, &made);
     }
     if (status == 0) {
         uint64_t last = made.commit_ct > 0 ? sequence_of(made.commits[made.commit_ct - 1]) : 0;
         made.highest = last > acknowledged ? last : acknowledged;
+        made.highest = made.highest > made.state_sequence ? made.highest : made.state_sequence;
         status = check_chain(survey, &made);
     }
     if (status != 0) {
@@ -518,7 +597,7 @@ int dms_history_replay(struct dms_history *history, struct dms_survey *survey,
                        const struct dms_lost_transaction *lost, size_t lost_ct,
                        const struct dms_schema *fallback, struct dms_replay *replay)
 {
-    struct dms_replay made = {.is_exact = true};
+    struct dms_replay made = {.is_exact = !history->is_rebuilt};
     uint64_t expected = history->state_sequence + 1;
     made.catalog = history->state;
     history->state = (struct dms_catalog){0};

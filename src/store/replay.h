@@ -20,6 +20,7 @@ struct dms_history {
     size_t begin;             /* the first whose edits are to be applied */
     struct dms_catalog state; /* before it; without a schema when there is none to begin with */
     uint64_t state_sequence;  /* of that state, 0 for none */
+    bool is_rebuilt;          /* the commit of that state is missing */
     uint64_t highest;         /* sequence number that the store has reached */
     const struct dms_found_commit *interrupted; /* the last one, if not all of it was written */
 };

@@ -2,6 +2,7 @@
  * The program dmstore: finds the command that its first argument names and runs it. The table of
  * commands below is all there is to dispatch and to --help.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,10 +116,21 @@ static int finish_output(void)
     return TOOL_FAILED;
 }
 
+/* Lets freed memory of chunks be used again: to give it back to the system and get it page by page
+ * once more for the next chunk is a quarter of the time of verify and ingest. */
+static void keep_memory(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
 
+    keep_memory();
     if (!name) {
         print_help(stderr);
         return TOOL_USAGE;

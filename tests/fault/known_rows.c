@@ -34,7 +34,7 @@ __attribute__((format(printf, 2, 3))) static int fail(int code, const char *form
     va_start(arguments, format);
     vsnprintf(problem, sizeof problem, format, arguments);
     va_end(arguments);
-    return code;
+    return dms_source_fail(code, "%s", problem);
 }
 
 /* A failure of the library itself, with its message. */

@@ -25,8 +25,8 @@ enum {
     ID_MAX = 512,
     JOB_MAX = 256,
     RUN_SECONDS = 60, /* an operation that takes longer hangs */
-    MEMORY_SAMPLE = 150,
-    LASTING_SAMPLE = 40,
+    MEMORY_SAMPLE = 80,
+    LASTING_SAMPLE = 25,
 };
 
 /* --- operations --- */
@@ -334,6 +334,8 @@ struct operation {
     int (*prepare)(const char *directory); /* makes what the operation starts from; NULL: nothing */
     int (*run)(const char *directory);
     bool is_atomic; /* one commit: all of its rows or none */
+    bool
+        may_lose; /* what cannot be read is damage to it, reported, and gone until it is repeated */
 };
 
 static const struct operation operations[] = {
@@ -459,6 +461,14 @@ static int judge_rows(const struct job *job, const struct states *states, const 
     return 0;
 }
 
+/* To a recovery, what the disk does not give is damage: it reports it and makes do with the rest.
+ */
+static bool has_given_up_rows(const struct job *job)
+{
+    return job->operation->run == recover && job->fault == INJECT_EIO &&
+           outcome->status == DMS_ERR_CORRUPT;
+}
+
 /* Looks at what a run left, in a child of its own; the failure, if any, goes to the shared text. */
 static void examine(const struct job *job, const char *work, const struct states *states,
                     char *text)
@@ -470,6 +480,13 @@ static void examine(const struct job *job, const char *work, const struct states
     alarm(RUN_SECONDS);
     sprintf(text, "the examination crashes or hangs");
     below(work, "store", path);
+    if (has_given_up_rows(job)) {
+        if (known_verify(path) != 0 || read_versions(work, found) != 0)
+            sprintf(text, "what is left is not right: %s", known_problem());
+        else
+            text[0] = '\0';
+        return;
+    }
     if (job->operation->prepare) {
         if (known_verify(path) != 0) {
             sprintf(text, "afterwards: %s", known_problem());
@@ -688,7 +705,7 @@ static size_t list_jobs(struct job jobs[JOB_MAX])
         enum inject_fault fault;
         bool is_lasting, is_sampled;
     } kinds[] = {
-        {INJECT_EIO, false, false},  {INJECT_EIO, true, true},   {INJECT_ENOSPC, false, false},
+        {INJECT_EIO, false, false},  {INJECT_EIO, true, true},    {INJECT_ENOSPC, false, false},
         {INJECT_ENOSPC, true, true}, {INJECT_EINTR, true, true},  {INJECT_SHORT, false, true},
         {INJECT_SHORT, true, true},  {INJECT_KILL, false, false}, {INJECT_MEMORY, false, true},
         {INJECT_MEMORY, true, true},

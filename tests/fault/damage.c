@@ -2,11 +2,15 @@
  * Damage to segment files: every bit of a small store is flipped and its files are cut at every
  * byte. Each time verify must find it, reading must give an error or the right bytes, and recover
  * must bring back rows as they were written and name those that it cannot. So too when files are
- * missing, exchanged, or of another store.
+ * missing, exchanged, or of another store, and when blocks were changed and hashed anew
+ * (DMSTORE_TEST_FORGERIES sets how many).
  *
  * Bits beyond what was committed count for nothing; the stores here have none. Recovery is tried at
  * every RECOVER_EVERY-th place (DMSTORE_TEST_RECOVER_EVERY sets it; 1 for all).
  */
+#include "base/endian.h"
+#include "base/hash.h"
+#include "format/layout.h"
 #include "tests/fault/known_rows.h"
 #include "tests/unit/tap.h"
 
@@ -14,11 +18,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RECOVER_EVERY = 97, FILES_MAX = 8, IDS_MAX = 64, PATH_BYTES = KNOWN_PATH_BYTES };
+enum { RECOVER_EVERY = 197, FILES_MAX = 8, IDS_MAX = 64, PATH_BYTES = KNOWN_PATH_BYTES };
 
 /* Counts that the test prints. */
 struct counts {
@@ -121,8 +126,8 @@ static int list_files(struct subject *subject)
 }
 
 /* Sealed and staged rows, replaced and removed ones among them; the last commit of the log changes
- * rows of the others. */
-static int make_store(struct subject *subject, const char *name, const char *codec)
+ * rows of the others. compacted: before that, so that there is a state block. */
+static int make_store(struct subject *subject, const char *name, const char *codec, bool compacted)
 {
     static const uint64_t removed[] = {3, 101};
     dms_store *store = NULL;
@@ -135,6 +140,12 @@ static int make_store(struct subject *subject, const char *name, const char *cod
     status = status ? status : known_write(store, 0, 6, 1);
     status = status ? status : known_append(store, 100, 3, 1, DMS_DUPLICATE_ERROR);
     status = status ? status : known_append(store, 4, 1, 2, DMS_DUPLICATE_REPLACE);
+    if (compacted) {
+        struct dms_compact_options options = {.all = true};
+        status = status ? status : dms_store_compact(store, &options, NULL);
+        status = status ? status : known_append(store, 200, 2, 1, DMS_DUPLICATE_ERROR);
+        add_expected(expected, 200, 2, 1);
+    }
     status = status ? status : dms_store_remove(store, removed, 2, false, NULL);
     dms_store_close(store);
     add_expected(expected, 0, 6, 1);
@@ -384,6 +395,78 @@ static void cut_files(const struct subject *subject, struct counts *counts)
     }
 }
 
+/* ---- forged blocks ---- */
+
+/* The offsets of the blocks of a file. */
+static size_t find_blocks(const uint8_t *data, size_t size, size_t *offsets, size_t offset_max)
+{
+    size_t count = 0;
+    for (size_t at = 0; at + DMS_BLOCK_HEADER_BYTES <= size && count < offset_max;) {
+        offsets[count++] = at;
+        at += dms_align(DMS_BLOCK_HEADER_BYTES + dms_load_u64(data + at + 32), DMS_BLOCK_ALIGNMENT);
+    }
+    return count;
+}
+
+/* Changes some bytes of a block, in the header's fields or in the payload, and makes its hashes
+ * right again. Most changes are to small or to huge numbers. */
+static void forge_block(uint8_t *block, uint64_t random)
+{
+    static const uint8_t values[] = {0, 1, 2, 7, 64, 127, 128, 255};
+    size_t payload_bytes = (size_t)dms_load_u64(block + 32);
+    size_t change_ct = 1 + random % 4;
+    for (size_t k = 0; k < change_ct; k++) {
+        uint64_t choice = known_mix(random, k);
+        bool in_header = choice % 3 == 0 || payload_bytes == 0;
+        size_t at =
+            in_header ? 40 + choice / 3 % 80 : DMS_BLOCK_HEADER_BYTES + choice / 3 % payload_bytes;
+        uint8_t value = values[choice / 1024 % sizeof values];
+        block[at] = choice / 65536 % 2 == 0 ? value : (uint8_t)(block[at] ^ 1u << value % 8);
+    }
+    dms_store_u64(block + 40, dms_hash64(block + DMS_BLOCK_HEADER_BYTES, payload_bytes));
+    dms_store_u64(block + 120, dms_hash64(block, 120));
+}
+
+/* Blocks whose hashes are right and whose content is not: the checks behind the hashes must hold,
+ * and no row may be read that is not the one the index means. */
+static void forge_blocks(const struct subject *subject, uint64_t seed, unsigned forgery_ct,
+                         struct counts *counts)
+{
+    enum { BLOCKS_MAX = 256, RECOVER_FORGED_EVERY = 8 };
+    size_t offsets[BLOCKS_MAX];
+    for (unsigned k = 0; k < forgery_ct; k++) {
+        uint64_t random = known_mix(seed, k);
+        size_t f = random % subject->file_ct;
+        uint8_t *data = read_file(subject->files[f], subject->sizes[f]);
+        uint8_t *forged = read_file(subject->files[f], subject->sizes[f]);
+        int descriptor = open(subject->files[f], O_RDWR);
+        size_t block_ct = find_blocks(data, subject->sizes[f], offsets, BLOCKS_MAX);
+        struct dms_verify_report report = {0};
+        forge_block(forged + offsets[random / 16 % block_ct], random / 65536);
+        write_at(descriptor, forged, subject->sizes[f], 0);
+        /* Either verdict is possible: a time, say, may be changed. */
+        int status = dms_verify(subject->path, NULL, &report);
+        counts->missed += status == 0 && report.damage_ct == 0;
+        counts->places++;
+        read_store(subject->path, &subject->expected, counts);
+        if (k % RECOVER_FORGED_EVERY == 0) {
+            struct dms_recover_report recovered = {0};
+            struct dms_recover_options options = {.keep_partial = random % 2 == 0};
+            tree_remove(subject->copy);
+            status = tree_copy(subject->path, subject->copy);
+            status = status ? status : dms_recover(subject->copy, &options, &recovered);
+            status = status ? status : dms_verify(subject->copy, NULL, &report);
+            counts->bad_recoveries += status == 0 && report.lost_id_ct > 0;
+            counts->recoveries++;
+            free(recovered.lost_ids);
+        }
+        write_at(descriptor, data, subject->sizes[f], 0);
+        close(descriptor);
+        free(forged);
+        free(data);
+    }
+}
+
 /* ---- whole files ---- */
 
 static void lose_files(struct subject *subject, struct counts *counts)
@@ -418,7 +501,8 @@ static void mix_files(struct subject *subject, const struct subject *other, stru
     for (size_t f = 0; f < subject->file_ct; f++) {
         const char *name = strrchr(subject->files[f], '/');
         for (size_t g = 0; g < other->file_ct; g++) {
-            if (strcmp(strrchr(other->files[g], '/'), name) != 0) {
+            /* The other store's first file has the number of this one's, or a wrong one. */
+            if (strcmp(strrchr(other->files[g], '/'), name) != 0 && g > 0) {
                 continue;
             }
             uint8_t *own = read_file(subject->files[f], subject->sizes[f]);
@@ -452,25 +536,56 @@ static void report(const struct subject *subject, const char *what, const struct
          counts->recovered, counts->lost);
 }
 
-static void test_bits_and_lengths(const struct subject *subject)
+/* What one process counts. */
+struct results {
+    struct counts cuts, flips, forgeries;
+};
+
+/* All bits, bytes and forgeries of one store. */
+static void measure(const struct subject *subject, uint64_t seed, struct results *results)
 {
-    struct counts flips = {0};
-    struct counts cuts = {0};
-    size_t bytes = 0;
-    for (size_t f = 0; f < subject->file_ct; f++) {
-        bytes += subject->sizes[f];
-    }
-    diag("%s store: %zu files of %zu bytes", subject->name, subject->file_ct, bytes);
+    enum { FORGERIES = 800 };
+    const char *text = getenv("DMSTORE_TEST_FORGERIES");
     /* So that the index is opened once. Nothing is read through this handle. */
     dms_store *open_store = NULL;
-    if (!ok(dms_store_open(subject->path, &open_store) == 0, "%s store opens", subject->name)) {
+    if (dms_store_open(subject->path, &open_store) != 0) {
+        diag("%s store does not open: %s", subject->name, explain(0));
         return;
     }
-    cut_files(subject, &cuts);
-    report(subject, "cut at every byte", &cuts);
-    flip_bits(subject, &flips);
-    report(subject, "every bit flipped", &flips);
+    cut_files(subject, &results->cuts);
+    flip_bits(subject, &results->flips);
+    forge_blocks(subject, seed, text ? (unsigned)strtoul(text, NULL, 10) : FORGERIES,
+                 &results->forgeries);
     dms_store_close(open_store);
+}
+
+/* Measures each store in a process of its own. */
+static void test_bits_and_lengths(const struct subject *subjects, size_t subject_ct)
+{
+    uint64_t seed = known_seed();
+    struct results *results = mmap(NULL, subject_ct * sizeof *results, PROT_READ | PROT_WRITE,
+                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    fflush(stdout);
+    for (size_t k = 0; k < subject_ct; k++) {
+        if (fork() == 0) {
+            measure(&subjects[k], seed + k, &results[k]);
+            fflush(stdout);
+            _exit(0);
+        }
+    }
+    for (size_t k = 0; k < subject_ct; k++) {
+        int outcome;
+        ok(wait(&outcome) > 0 && WIFEXITED(outcome), "no crash");
+    }
+    for (size_t k = 0; k < subject_ct; k++) {
+        report(&subjects[k], "cut at every byte", &results[k].cuts);
+        report(&subjects[k], "every bit flipped", &results[k].flips);
+        diag("%s store: %u forged blocks do no harm", subjects[k].name,
+             results[k].forgeries.missed);
+        results[k].forgeries.missed = 0;
+        report(&subjects[k], "forged blocks", &results[k].forgeries);
+    }
+    munmap(results, subject_ct * sizeof *results);
 }
 
 static void test_files(struct subject *subject, const struct subject *other)
@@ -488,23 +603,28 @@ static void test_files(struct subject *subject, const struct subject *other)
 
 int main(void)
 {
-    static struct subject raw;
-    static struct subject zstd;
-    uint64_t damage_ct;
-    uint64_t lost_id_ct;
-    if (!ok(make_store(&raw, "raw", "none") == 0 && make_store(&zstd, "zstd", "zstd:3") == 0,
-            "two stores are made")) {
+    static struct subject subjects[2];
+    static struct subject other;
+    if (!ok(make_store(&subjects[0], "raw", "none", false) == 0 &&
+                make_store(&subjects[1], "compacted", "zstd:3", true) == 0 &&
+                make_store(&other, "other", "none", false) == 0,
+            "the stores are made")) {
         diag("%s", explain(0));
         return tap_done();
     }
-    ok(count_damage(raw.path, &damage_ct, &lost_id_ct) == 0 && damage_ct == 0,
-       "the raw one is good");
-    ok(count_damage(zstd.path, &damage_ct, &lost_id_ct) == 0 && damage_ct == 0, "so is the other");
-    test_files(&raw, &zstd);
-    test_files(&zstd, &raw);
-    test_bits_and_lengths(&raw);
-    test_bits_and_lengths(&zstd);
-    ok(count_damage(raw.path, &damage_ct, &lost_id_ct) == 0 && damage_ct == 0,
-       "the raw store is good again");
+    for (size_t k = 0; k < 2; k++) {
+        uint64_t damage_ct;
+        uint64_t lost_id_ct;
+        ok(count_damage(subjects[k].path, &damage_ct, &lost_id_ct) == 0 && damage_ct == 0,
+           "the %s store is good", subjects[k].name);
+        test_files(&subjects[k], &other);
+    }
+    test_bits_and_lengths(subjects, 2);
+    for (size_t k = 0; k < 2; k++) {
+        uint64_t damage_ct;
+        uint64_t lost_id_ct;
+        ok(count_damage(subjects[k].path, &damage_ct, &lost_id_ct) == 0 && damage_ct == 0,
+           "the %s store is good again", subjects[k].name);
+    }
     return tap_done();
 }

@@ -2,7 +2,7 @@
 
     make_corpus.py tests/fuzz/corpus
 
-Files that fuzzing found (named after what they are, not seed-*) are left alone.
+The inputs called found-* are what fuzzing added: the smallest of those that reach code that the seeds do not.
 """
 
 import io

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { VALUE_VERSION = 1, KEY_BYTES = 8, READER_MAX = 2048 };
@@ -29,6 +30,9 @@ enum { VALUE_VERSION = 1, KEY_BYTES = 8, READER_MAX = 2048 };
 /* Address space to reserve: the file grows only as it is used. */
 #define MAP_BYTES (UINT64_C(64) << 30)
 #define MAP_BYTES_MIN (UINT64_C(16) << 20)
+
+/* A file system with less room than this counts as full. */
+#define FULL_DISK_BYTES (UINT64_C(1) << 20)
 
 /* LMDB's table of readers takes 64 bytes for each, and less than a page for its head. */
 #define READER_TABLE_BYTES ((off_t)READER_MAX * 64 + 4096)
@@ -211,6 +215,12 @@ static int open_environment(struct dms_index *index, bool create)
         if (code != ENOMEM && code != EINVAL) {
             break;
         }
+    }
+    if (code == EACCES && flags == MDB_RDONLY) {
+        return dms_fail(DMS_ERR_PERMISSION,
+                        "cannot open index '%s': also readers need permission to write its file "
+                        "lock.mdb; without it, read through a manifest ('dmstore snapshot')",
+                        index->path);
     }
     if (code != 0) {
         return index_fail(index, code, "open the environment");
@@ -438,9 +448,22 @@ static void end(struct dms_index_txn *txn)
     free(txn);
 }
 
+/* LMDB calls it an I/O error when the disk takes only a part of what it writes; that is what a full
+ * one does. */
+static int explain_full_disk(const struct dms_index *index, int status)
+{
+    struct statvfs room;
+    if (status == DMS_ERR_IO && statvfs(index->path, &room) == 0 &&
+        (uint64_t)room.f_bavail * room.f_frsize < FULL_DISK_BYTES) {
+        return dms_fail_prefix(status, "no space is left on the file system of '%s'", index->path);
+    }
+    return status;
+}
+
 int dms_index_commit(struct dms_index_txn *txn)
 {
     int status = index_fail(txn->index, mdb_txn_commit(txn->txn), "commit");
+    status = explain_full_disk(txn->index, status);
     end(txn);
     return status;
 }

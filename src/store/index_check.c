@@ -117,7 +117,7 @@ static int probe(const char *store_path, bool with_totals)
     do {
         got = waitpid(child, &outcome, 0);
     } while (got < 0 && errno == EINTR);
-    if (got == child && !WIFEXITED(outcome)) {
+    if (got == child && (!WIFEXITED(outcome) || WEXITSTATUS(outcome) != 0)) {
         return dms_fail(DMS_ERR_CORRUPT,
                         "index of '%s' is damaged: LMDB fails on it: run 'dmstore recover'",
                         store_path);

@@ -57,7 +57,8 @@ fill_late compacted
 "$DMSTORE" compact compacted --codec zstd:1
 append compacted 50:52
 
-rows frames 60:62 | "$DMSTORE" append grown --spool spool
+rows frames 60:62 >frames
+"$DMSTORE" append grown --spool spool <frames
 
 for store in grown compacted; do
     mkdir "exports-$store"

@@ -334,8 +334,6 @@ struct operation {
     int (*prepare)(const char *directory); /* makes what the operation starts from; NULL: nothing */
     int (*run)(const char *directory);
     bool is_atomic; /* one commit: all of its rows or none */
-    bool
-        may_lose; /* what cannot be read is damage to it, reported, and gone until it is repeated */
 };
 
 static const struct operation operations[] = {

@@ -66,7 +66,7 @@ struct dms_recover_report {
     uint64_t damage_ct;   /* places that were damaged */
     uint64_t salvaged_ct; /* rows brought back without their commit record */
     uint64_t lost_id_ct;
-    uint64_t *lost_ids; /* in increasing order; the caller ends it with free() */
+    uint64_t *lost_ids; /* in increasing order; NULL when none; the caller ends it with free() */
 };
 
 /* Rebuilds the index of the store directory `path`, which no other process may have open

@@ -255,7 +255,7 @@ static void fill_report(struct dms_recovery *recovery, struct dms_recover_report
         .damage_ct = recovery->damage.damage_ct,
         .salvaged_ct = recovery->salvaged_ct,
         .lost_id_ct = recovery->lost.id_ct,
-        .lost_ids = recovery->lost.ids,
+        .lost_ids = recovery->lost.id_ct > 0 ? recovery->lost.ids : NULL,
     };
     for (size_t k = 0; k < catalog->group_ct; k++) {
         report->model_ct += catalog->groups[k].live_ct;
@@ -263,7 +263,9 @@ static void fill_report(struct dms_recovery *recovery, struct dms_recover_report
     for (size_t k = 0; k < catalog->batch_ct; k++) {
         report->model_ct += catalog->batches[k].live_ct;
     }
-    recovery->lost = (struct dms_id_set){0};
+    if (report->lost_ids) {
+        recovery->lost = (struct dms_id_set){0}; /* the caller's now */
+    }
 }
 
 static int recover(struct dms_recovery *recovery)

@@ -243,6 +243,7 @@ int dms_store_open(const char *path, dms_store **store)
         return DMS_ERR_NO_MEMORY;
     }
     opened->log.descriptor = -1;
+    pthread_mutex_init(&opened->log_lock, NULL);
     pthread_mutex_init(&opened->append_lock, NULL);
     pthread_cond_init(&opened->append_done, NULL);
     opened->path = dms_strdup(path);
@@ -275,6 +276,7 @@ void dms_store_close(dms_store *store)
     dms_index_close(store->index);
     pthread_cond_destroy(&store->append_done);
     pthread_mutex_destroy(&store->append_lock);
+    pthread_mutex_destroy(&store->log_lock);
     free(store->path);
     free(store);
 }

@@ -20,7 +20,10 @@ struct dms_store {
     uint32_t column_ct;   /* of the schema when the handle was opened: what rows are made for */
     atomic_bool poisoned; /* an fsync failed: what is on the disk is not known */
 
-    struct dms_segment_writer log; /* the log segment; touched under the writer lock only */
+    /* The log segment. Whoever has the writer lock and then log_lock may touch it; log_lock is kept
+     * until what follows the index's own commit, which ends the writer lock, is done. */
+    struct dms_segment_writer log;
+    pthread_mutex_t log_lock;
 
     /* Threads that append at the same time: the first becomes the leader and commits for all that
      * wait. */

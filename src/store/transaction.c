@@ -186,6 +186,10 @@ static int commit_once(struct dms_commit *commit, dms_commit_prepare prepare, vo
     struct dms_store *store = commit->store;
     bool any_dead;
     int status = dms_index_begin(store->index, true, &commit->txn);
+    if (status == 0 && !commit->writer) {
+        pthread_mutex_lock(&store->log_lock);
+        commit->holds_log = true;
+    }
     if (status == 0) {
         status = dms_index_get_meta(commit->txn, &commit->meta);
     }
@@ -212,7 +216,9 @@ static int commit_once(struct dms_commit *commit, dms_commit_prepare prepare, vo
     }
     if (status == 0) {
         delete_dropped(commit);
-    } else if (is_marked && !commit->is_uncertain) {
+    } else if (is_marked && !commit->is_uncertain && (commit->txn || !commit->holds_log)) {
+        /* Not the log once the index's commit has ended the writer lock: another process may
+         * have cut the tail by now and written its own. */
         dms_segment_rollback(commit->writer, mark);
     }
     return status;
@@ -233,9 +239,12 @@ int dms_commit_run(struct dms_store *store, struct dms_segment_writer *bulk,
     while (status == 0) {
         struct dms_commit commit = {.store = store, .writer = bulk};
         status = commit_once(&commit, prepare, context);
-        if (status != 0 && !bulk) {
-            /* Its file may be half made; the next commit begins from what the index says. */
-            dms_segment_writer_close(&store->log);
+        if (commit.holds_log) {
+            if (status != 0) {
+                /* Its file may be half made; the next commit begins from what the index says. */
+                dms_segment_writer_close(&store->log);
+            }
+            pthread_mutex_unlock(&store->log_lock);
         }
         commit_clear(&commit);
         if (status != DMS_INDEX_FULL) {

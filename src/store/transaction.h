@@ -23,6 +23,7 @@ struct dms_commit {
     uint64_t *dropped; /* segments to be deleted after the commit */
     size_t dropped_ct, dropped_capacity;
     bool is_uncertain; /* the index failed in the middle of its own commit */
+    bool holds_log; /* store->log_lock is held */
 };
 
 /* Checks the inputs of a change against the index, adds blocks to commit->writer and edits with

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -268,6 +269,28 @@ void dms_segment_rollback(struct dms_segment_writer *writer, struct dms_segment_
 }
 
 /* ---- reading ---- */
+
+/* Lets this process open as many files as the administrator allows. */
+static bool raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) {
+        return false;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+int dms_segment_open(const char *path)
+{
+    int descriptor = dms_open(path, O_RDONLY, 0);
+    if (descriptor < 0 && errno == EMFILE && raise_descriptor_limit()) {
+        descriptor = dms_open(path, O_RDONLY, 0);
+    }
+    return descriptor < 0 && errno == EMFILE
+               ? dms_fail_prefix(descriptor, "raise the limit of open files (ulimit -n)")
+               : descriptor;
+}
 
 int dms_block_read_header(int descriptor, const char *path, uint64_t segment, uint64_t offset,
                           uint64_t limit, struct dms_block *block)

@@ -78,6 +78,10 @@ struct dms_segment_mark dms_segment_mark(const struct dms_segment_writer *writer
  * the last failure's message. */
 void dms_segment_rollback(struct dms_segment_writer *writer, struct dms_segment_mark mark);
 
+/* Opens a segment file for reading, raising the number of files that this process may have open when
+ * that is not enough. Returns the descriptor, or an error code (< 0) with errno set. */
+int dms_segment_open(const char *path);
+
 /* Reads the header of the block at `offset` of an open segment file, which must end within `limit`.
  * CORRUPT names the file. */
 int dms_block_read_header(int descriptor, const char *path, uint64_t segment, uint64_t offset,

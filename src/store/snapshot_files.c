@@ -10,35 +10,15 @@
 #include "store/paths.h"
 #include "store/segment.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-
-/* Lets this process open as many files as the administrator allows. */
-static bool raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) {
-        return false;
-    }
-    limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
-}
 
 static int open_file(const struct dms_segment_record *record, struct dms_snapshot_file *file)
 {
-    file->descriptor = dms_open(file->path, O_RDONLY, 0);
-    if (file->descriptor < 0 && errno == EMFILE && raise_descriptor_limit()) {
-        file->descriptor = dms_open(file->path, O_RDONLY, 0);
-    }
+    file->descriptor = dms_segment_open(file->path);
     if (file->descriptor < 0) {
-        int status = file->descriptor;
-        return errno == EMFILE
-                   ? dms_fail_prefix(status, "raise the limit of open files (ulimit -n)")
-                   : status;
+        return file->descriptor;
     }
     uint64_t size;
     int status = dms_file_size(file->descriptor, file->path, &size);

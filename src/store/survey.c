@@ -12,6 +12,7 @@
 #include "store/scan.h"
 #include "store/segment.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -71,7 +72,13 @@ int dms_survey_add_file(struct dms_survey *survey, uint64_t number, uint64_t lim
     if (!made.path) {
         return DMS_ERR_NO_MEMORY;
     }
-    made.descriptor = dms_open(made.path, O_RDONLY, 0);
+    made.descriptor = dms_segment_open(made.path);
+    bool is_unreadable = made.descriptor == DMS_ERR_NOT_FOUND ||
+                         (made.descriptor == DMS_ERR_IO && errno != EMFILE && errno != ENFILE);
+    if (made.descriptor < 0 && !is_unreadable) {
+        free(made.path);
+        return made.descriptor;
+    }
     if (made.descriptor >= 0) {
         status = dms_file_size(made.descriptor, made.path, &made.size);
         if (status != 0) {

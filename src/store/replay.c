@@ -177,17 +177,50 @@ uint64_t dms_history_lost_sequence(const struct dms_history *history,
     return history->highest + 1;
 }
 
-/* Applies the lost transactions whose number lies in first .. last. */
-static int apply_lost_between(const struct dms_history *history, const struct dms_survey *survey,
-                              const struct dms_lost_transaction *lost, size_t lost_ct,
-                              uint64_t first, uint64_t last, struct dms_replay *replay)
+/* Lost transactions in the order in which they are to be applied. */
+struct lost_queue {
+    struct lost_entry {
+        uint64_t sequence;
+        const struct dms_lost_transaction *lost;
+    } * entries;
+    size_t entry_ct;
+    size_t at; /* the next to be applied */
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct lost_entry *left = a;
+    const struct lost_entry *right = b;
+    if (left->sequence != right->sequence) {
+        return left->sequence < right->sequence ? -1 : 1;
+    }
+    return (left->lost > right->lost) - (left->lost < right->lost);
+}
+
+static int make_queue(const struct dms_history *history, const struct dms_lost_transaction *lost,
+                      size_t lost_ct, struct lost_queue *queue)
+{
+    queue->entries = dms_alloc(lost_ct, sizeof *queue->entries);
+    if (!queue->entries) {
+        return DMS_ERR_NO_MEMORY;
+    }
+    for (size_t k = 0; k < lost_ct; k++) {
+        queue->entries[queue->entry_ct++] =
+            (struct lost_entry){dms_history_lost_sequence(history, &lost[k]), &lost[k]};
+    }
+    qsort(queue->entries, queue->entry_ct, sizeof *queue->entries, compare_entries);
+    return 0;
+}
+
+/* Applies the lost transactions up to a sequence number. */
+static int apply_lost_until(struct lost_queue *queue, const struct dms_survey *survey,
+                            uint64_t last, struct dms_replay *replay)
 {
     int status = 0;
-    for (size_t k = 0; status == 0 && k < lost_ct; k++) {
-        uint64_t sequence = dms_history_lost_sequence(history, &lost[k]);
-        if (sequence >= first && sequence <= last) {
-            status = apply_lost(survey, &lost[k], sequence, replay);
-        }
+    while (status == 0 && queue->at < queue->entry_ct &&
+           queue->entries[queue->at].sequence <= last) {
+        const struct lost_entry *entry = &queue->entries[queue->at++];
+        status = apply_lost(survey, entry->lost, entry->sequence, replay);
     }
     return status;
 }
@@ -197,15 +230,17 @@ int dms_history_replay(struct dms_history *history, struct dms_survey *survey,
                        const struct dms_schema *fallback, struct dms_replay *replay)
 {
     struct dms_replay made = {.is_exact = !history->is_rebuilt};
+    struct lost_queue queue = {0};
     uint64_t expected = history->state_sequence + 1;
     made.catalog = history->state;
     history->state = (struct dms_catalog){0};
     int status = made.catalog.schema ? 0 : begin_schema(survey, fallback, &made.catalog);
+    status = status ? status : make_queue(history, lost, lost_ct, &queue);
     for (size_t k = history->begin; status == 0 && k < history->commit_ct; k++) {
         uint64_t sequence = sequence_of(history->commits[k]);
         bool is_missing = sequence > expected;
         made.is_exact = made.is_exact && !is_missing;
-        status = apply_lost_between(history, survey, lost, lost_ct, expected, sequence, &made);
+        status = apply_lost_until(&queue, survey, sequence, &made);
         if (status == 0) {
             status = apply_commit(survey, history->commits[k], !made.is_exact, &made);
         }
@@ -213,11 +248,12 @@ int dms_history_replay(struct dms_history *history, struct dms_survey *survey,
     }
     if (status == 0) {
         made.is_exact = made.is_exact && expected > history->highest;
-        status = apply_lost_between(history, survey, lost, lost_ct, expected, UINT64_MAX, &made);
+        status = apply_lost_until(&queue, survey, UINT64_MAX, &made);
     }
     if (status == 0 && !made.is_exact) {
         status = adopt_schema(survey, &made.catalog);
     }
+    free(queue.entries);
     if (status != 0) {
         dms_replay_end(&made);
         return status;

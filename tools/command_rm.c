@@ -42,11 +42,12 @@ static int read_ids_file(const char *path, struct id_ranges *ranges)
 /* A list consists of digits, commas and dashes; everything else is the name of a file. */
 static int read_ids(const char *text, struct id_ranges *ranges)
 {
-    if (text[strspn(text, "0123456789,-")] == '\0')
-        return id_ranges_parse(text, ranges) < 0
-                   ? tool_fail_usage(name, "--ids: %s", dms_error_message())
-                   : TOOL_CONTINUE;
-    return read_ids_file(text, ranges) < 0 ? tool_fail_library(name) : TOOL_CONTINUE;
+    bool is_list = text[strspn(text, "0123456789,-")] == '\0';
+    int code = is_list ? id_ranges_parse(text, ranges) : read_ids_file(text, ranges);
+
+    if (code == DMS_ERR_INVALID && is_list)
+        return tool_fail_usage(name, "--ids: %s", dms_error_message());
+    return code < 0 ? tool_fail_library(name) : TOOL_CONTINUE;
 }
 
 /* Sets *there to the part of `wanted` that is in the snapshot. */

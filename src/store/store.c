@@ -89,8 +89,9 @@ static int fill_directory(const char *path, struct dms_schema *schema)
     struct dms_index *index = NULL;
     dms_store *store = NULL;
     char *segments = dms_path_segments(path);
+    char *lmdb = dms_path_index(path);
     char *parent = dms_path_parent(path);
-    int status = segments && parent ? 0 : DMS_ERR_NO_MEMORY;
+    int status = segments && lmdb && parent ? 0 : DMS_ERR_NO_MEMORY;
     if (status == 0 && mkdir(segments, 0775) != 0) {
         status = dms_fail_errno("cannot create directory '%s'", segments);
     }
@@ -107,12 +108,14 @@ static int fill_directory(const char *path, struct dms_schema *schema)
         status = dms_commit_run(store, NULL, commit_schema, schema);
     }
     if (status == 0) {
-        status = dms_directory_sync(path);
+        status = dms_directory_sync(lmdb);
+        status = status ? status : dms_directory_sync(path);
         status = status ? status : dms_directory_sync(parent);
     }
     dms_store_close(store);
     dms_index_close(index);
     free(segments);
+    free(lmdb);
     free(parent);
     return status;
 }

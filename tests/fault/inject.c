@@ -2,7 +2,7 @@
  * Calls to the system that fail on demand: see inject.h. The environment variables, read when the
  * module is loaded, are
  *
- *     DMS_INJECT_FAULT        EIO, ENOSPC, EINTR, short, memory or kill
+ *     DMS_INJECT_FAULT        EIO, ENOSPC, EINTR, short, memory, kill or power
  *     DMS_INJECT_UNDER        the directory below which calls on files count (an absolute path)
  *     DMS_INJECT_AT           the number of the first call that fails; 0: none
  *     DMS_INJECT_LASTING      set: all counted calls after it fail, too
@@ -13,6 +13,8 @@
  * one fails, and that does not depend on the disk.
  */
 #include "tests/fault/inject.h"
+
+#include "tests/fault/durable.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -64,6 +66,7 @@ static const unsigned calls_of_fault[INJECT_FAULT_CT] = {
     [INJECT_SHORT] = CALL_READ | CALL_WRITE,
     [INJECT_MEMORY] = CALL_MEMORY,
     [INJECT_KILL] = CALL_MEMORY - 1,
+    [INJECT_POWER] = CALL_MEMORY - 1,
 };
 
 static _Atomic(enum inject_fault) fault; /* set last, after what follows */
@@ -74,6 +77,15 @@ static atomic_uint_fast64_t call_ct;
 static atomic_bool is_ours[DESCRIPTOR_MAX]; /* open files below `under` */
 static unsigned long file_system;           /* 0: as it is */
 
+/* For other threads the power has failed, too: they get no further than their next call. */
+static atomic_bool has_failed;
+
+void inject_power_failure(void)
+{
+    atomic_store(&has_failed, true);
+    durable_restore();
+}
+
 /* Counts a call and decides whether it fails. */
 static bool must_fail(enum call call)
 {
@@ -82,10 +94,14 @@ static bool must_fail(enum call call)
 
     if ((calls_of_fault[kind] & call) == 0)
         return false;
+    while (atomic_load(&has_failed))
+        pause();
     number = atomic_fetch_add(&call_ct, 1) + 1;
     if (fail_at == 0 || number < fail_at || (number > fail_at && !is_lasting))
         return false;
-    if (kind == INJECT_KILL)
+    if (kind == INJECT_POWER)
+        inject_power_failure();
+    if (kind == INJECT_KILL || kind == INJECT_POWER)
         raise(SIGKILL);
     return kind != INJECT_EINTR || (number - fail_at) % 2 == 0;
 }
@@ -193,8 +209,13 @@ EXPORT ssize_t read(int descriptor, void *data, size_t size)
 EXPORT ssize_t pwrite(int descriptor, const void *data, size_t size, off_t offset)
 {
     size_t bytes = transfer_bytes(CALL_WRITE, descriptor, size);
+    ssize_t put =
+        bytes == 0 && size > 0 ? -1 : syscall(SYS_pwrite64, descriptor, data, bytes, offset);
 
-    return bytes == 0 && size > 0 ? -1 : syscall(SYS_pwrite64, descriptor, data, bytes, offset);
+    if (put > 0 && atomic_load(&fault) == INJECT_POWER && is_watched(descriptor) &&
+        (fcntl(descriptor, F_GETFL) & O_DSYNC) != 0)
+        durable_write(descriptor, data, (size_t)put, offset);
+    return put;
 }
 
 EXPORT ssize_t write(int descriptor, const void *data, size_t size)
@@ -217,18 +238,24 @@ EXPORT ssize_t writev(int descriptor, const struct iovec *parts, int part_ct)
     return syscall(SYS_writev, descriptor, parts, part_ct);
 }
 
+static int pretend_sync(int descriptor)
+{
+    if (file_fails(CALL_SYNC, true, EIO))
+        return -1;
+    if (atomic_load(&fault) == INJECT_POWER)
+        durable_sync(descriptor);
+    return 0;
+}
+
 EXPORT int fdatasync(int descriptor)
 {
-    if (!is_watched(descriptor))
-        return (int)syscall(SYS_fdatasync, descriptor);
-    return file_fails(CALL_SYNC, true, EIO) ? -1 : 0;
+    return is_watched(descriptor) ? pretend_sync(descriptor)
+                                  : (int)syscall(SYS_fdatasync, descriptor);
 }
 
 EXPORT int fsync(int descriptor)
 {
-    if (!is_watched(descriptor))
-        return (int)syscall(SYS_fsync, descriptor);
-    return file_fails(CALL_SYNC, true, EIO) ? -1 : 0;
+    return is_watched(descriptor) ? pretend_sync(descriptor) : (int)syscall(SYS_fsync, descriptor);
 }
 
 EXPORT int ftruncate(int descriptor, off_t size)
@@ -544,6 +571,8 @@ void inject_begin(const struct inject_plan *plan)
     fail_at = plan->at;
     is_lasting = plan->lasting;
     atomic_store(&call_ct, 0);
+    if (plan->fault == INJECT_POWER)
+        durable_begin(under);
     atomic_store(&fault, plan->fault);
 }
 
@@ -556,7 +585,7 @@ uint64_t inject_end(void)
 __attribute__((constructor)) static void begin_by_environment(void)
 {
     static const char *const names[INJECT_FAULT_CT] = {"none",  "EIO",    "ENOSPC", "EINTR",
-                                                       "short", "memory", "kill"};
+                                                       "short", "memory", "kill",   "power"};
     const char *name = getenv("DMS_INJECT_FAULT");
     const char *at = getenv("DMS_INJECT_AT");
     const char *magic = getenv("DMS_INJECT_FILE_SYSTEM");

@@ -21,6 +21,7 @@ enum inject_fault {
     INJECT_SHORT,  /* reads and writes move half of what they should */
     INJECT_MEMORY, /* malloc and its kin, and starting a thread */
     INJECT_KILL,   /* the process dies as by kill -9 before the call */
+    INJECT_POWER,  /* the same, and all is lost that was not synced (durable.h) */
     INJECT_FAULT_CT
 };
 
@@ -33,6 +34,9 @@ struct inject_plan {
 
 /* From now on, calls are counted and fail as planned; `plan->under` is copied. */
 void inject_begin(const struct inject_plan *plan);
+
+/* The power fails now, when it has not yet: makes the files what the disk holds. */
+void inject_power_failure(void);
 
 /* Ends it; returns how many calls were counted. */
 uint64_t inject_end(void);

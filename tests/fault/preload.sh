@@ -12,7 +12,7 @@ fi
 ldd "$DMSTORE" >/dev/null 2>&1 || skip_all "$DMSTORE is no dynamic program"
 inject_module=$work_dir.inject.so
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -O1 -fPIC -shared -I"$DMSTORE_SOURCE_DIR" -o "$inject_module" \
-    "$DMSTORE_SOURCE_DIR/tests/fault/inject.c" -ldl 2>"$stderr_file" || skip_all "cannot build a module: $(head -1 "$stderr_file")"
+    "$DMSTORE_SOURCE_DIR/tests/fault/inject.c" "$DMSTORE_SOURCE_DIR/tests/fault/durable.c" -ldl 2>"$stderr_file" || skip_all "cannot build a module: $(head -1 "$stderr_file")"
 trap 'chmod -R u+w "$work_dir"; rm -rf "$work_dir" "$stdout_file" "$stderr_file" "$inject_module" "$work_dir.count"' EXIT
 
 # injected FAULT AT[+] COMMAND...: runs dmstore COMMAND with the fault at call AT (0: only counted; +: and at all that

@@ -371,8 +371,13 @@ struct job_result {
 };
 
 static const char *const fault_names[INJECT_FAULT_CT] = {
-    "", "EIO", "ENOSPC", "EINTR", "short transfers", "no memory", "kill -9",
+    "", "EIO", "ENOSPC", "EINTR", "short transfers", "no memory", "kill -9", "power failure",
 };
+
+static bool is_death(const struct job *job)
+{
+    return job->fault == INJECT_KILL || job->fault == INJECT_POWER;
+}
 
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
@@ -386,6 +391,8 @@ static void run_disturbed(const struct job *job, const char *work, uint64_t at)
     alarm(RUN_SECONDS);
     inject_begin(&plan);
     status = job->operation->run(work);
+    if (job->fault == INJECT_POWER)
+        inject_power_failure(); /* right after it was told that it is done */
     inject_end();
     outcome->status = status;
     snprintf(outcome->message, sizeof outcome->message, "%s", dms_error_message());
@@ -485,7 +492,7 @@ static void examine(const struct job *job, const char *work, const struct states
             sprintf(text, "what is left is not right: %s", known_problem());
         return;
     }
-    if (job->operation->prepare) {
+    if (job->operation->prepare || (outcome->ended && outcome->status == 0)) {
         if (known_verify(path) != 0) {
             sprintf(text, "afterwards: %s", known_problem());
             return;
@@ -500,7 +507,7 @@ static void examine(const struct job *job, const char *work, const struct states
     memset(outcome->acknowledged, 0, sizeof outcome->acknowledged);
     status = job->operation->run(work);
     if (!job->operation->prepare && status == DMS_ERR_EXISTS &&
-        (job->is_lasting || job->fault == INJECT_KILL)) {
+        (job->is_lasting || is_death(job))) {
         /* What creates a store cannot clean up after it when nothing works any more; the user does.
          */
         tree_remove(path);
@@ -525,7 +532,7 @@ static int judge_outcome(const struct job *job, const char *work, int wait_statu
 {
     bool was_killed = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
 
-    if (job->fault == INJECT_KILL && was_killed)
+    if (is_death(job) && was_killed)
         return 0;
     if (WIFSIGNALED(wait_status))
         return sprintf(text, "%s (signal %d)",
@@ -662,6 +669,8 @@ static void run_job(const struct job *job, const char *directory, struct job_res
     }
     if (job->is_sampled && call_ct > sample)
         step = (uint64_t)(call_ct + sample - 1) / (uint64_t)sample;
+    if (job->fault == INJECT_POWER)
+        call_ct++; /* the last one fails after the operation has told that it is done */
     for (uint64_t at = 1; at <= (uint64_t)call_ct; at += step)
         run_once(job, work, template_directory, &states, at, result);
     tree_remove(directory);
@@ -703,18 +712,20 @@ static size_t list_jobs(struct job jobs[JOB_MAX])
         enum inject_fault fault;
         bool is_lasting, is_sampled;
     } kinds[] = {
-        {INJECT_EIO, false, false},  {INJECT_EIO, true, true},    {INJECT_ENOSPC, false, false},
-        {INJECT_ENOSPC, true, true}, {INJECT_EINTR, true, true},  {INJECT_SHORT, false, true},
-        {INJECT_SHORT, true, true},  {INJECT_KILL, false, false}, {INJECT_MEMORY, false, true},
-        {INJECT_MEMORY, true, true},
+        {INJECT_EIO, false, false},   {INJECT_EIO, true, true},    {INJECT_ENOSPC, false, false},
+        {INJECT_ENOSPC, true, true},  {INJECT_EINTR, true, true},  {INJECT_SHORT, false, true},
+        {INJECT_SHORT, true, true},   {INJECT_KILL, false, false}, {INJECT_POWER, false, false},
+        {INJECT_MEMORY, false, true}, {INJECT_MEMORY, true, true},
     };
     bool is_campaign = getenv("DMSTORE_TEST_CAMPAIGN") != NULL;
-    const char *only = getenv("DMSTORE_TEST_ONLY"); /* part of an operation's name */
+    const char *only = getenv("DMSTORE_TEST_ONLY");        /* part of an operation's name */
+    const char *only_fault = getenv("DMSTORE_TEST_FAULT"); /* part of a fault's name */
     size_t job_ct = 0;
 
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         for (size_t o = 0; o < sizeof operations / sizeof *operations; o++) {
-            if (only == NULL || strstr(operations[o].name, only) != NULL)
+            if ((only == NULL || strstr(operations[o].name, only) != NULL) &&
+                (only_fault == NULL || strstr(fault_names[kinds[k].fault], only_fault) != NULL))
                 jobs[job_ct++] = (struct job){
                     .operation = &operations[o],
                     .fault = kinds[k].fault,

@@ -3,7 +3,8 @@
  * same processes doing the least that is needed (append_reference.h: write, fdatasync and LMDB
  * commit of the same size under one lock).
  *
- *   append_bench [--full] [--rows M] [--examples D] [--targets N] [--repeats R] [--directory DIR]
+ *   append_bench [--full] [--rows M] [--examples D] [--targets N] [--repeats R]
+ *                [--processes 1|2|4|8] [--directory DIR]
  *
  * --rows is what all workers append together in one run. A run begins when all workers have opened
  * the store and ends when the last one is done; store and reference alternate.
@@ -29,7 +30,8 @@ struct setting {
     uint64_t repeat_ct;
     bool is_full;
     const char *directory;
-    const char *store; /* of the store or the reference of one run */
+    const char *store;   /* of the store or the reference of one run */
+    uint64_t process_ct; /* 0: 1, 2, 4, 8 and threads */
 };
 
 /* One run: who appends how many rows to what. */
@@ -206,7 +208,6 @@ static double rate(const struct run *run, double (*time)(const struct run *run))
 {
     const char *path = run->setting->store;
     bench_remove(path);
-    sync();
     if (run->is_reference) {
         if (mkdir(path, 0777) != 0) {
             bench_die("cannot make '%s': %s", path, strerror(errno));
@@ -252,21 +253,26 @@ int main(int argc, char **argv)
         {.name = "examples", .number = &setting.data.example_ct},
         {.name = "targets", .number = &setting.data.target_ct},
         {.name = "repeats", .number = &setting.repeat_ct},
+        {.name = "processes", .number = &setting.process_ct},
         {.name = "directory", .text = &setting.directory},
     };
     bench_read_flags(argc, argv, flags, sizeof flags / sizeof *flags);
-    uint64_t row_ct = setting.data.row_ct ? setting.data.row_ct : (setting.is_full ? 800 : 200);
+    uint64_t row_ct = setting.data.row_ct ? setting.data.row_ct : (setting.is_full ? 400 : 200);
     setting.directory = bench_make_directory(setting.directory);
     setting.store = bench_path(setting.directory, "store");
 
     bench_print_head(setting.directory);
     for (unsigned worker_ct = 1; worker_ct <= 8; worker_ct *= 2) {
-        measure(&setting, worker_ct, row_ct, bench_text("append, processes: %u", worker_ct),
-                time_processes, worker_ct == 8);
+        if (setting.process_ct == 0 || setting.process_ct == worker_ct) {
+            measure(&setting, worker_ct, row_ct, bench_text("append, processes: %u", worker_ct),
+                    time_processes, worker_ct == 8);
+        }
     }
-    measure(&setting, 8, 8 * row_ct, "append, processes: 8, groups sealed on the way",
-            time_processes, false);
-    measure(&setting, 8, row_ct, "append, threads of one process: 8", time_threads, false);
+    if (setting.process_ct == 0) {
+        measure(&setting, 8, 8 * row_ct, "append, processes: 8, groups sealed on the way",
+                time_processes, false);
+        measure(&setting, 8, row_ct, "append, threads of one process: 8", time_threads, false);
+    }
     bench_remove(setting.directory);
     return 0;
 }

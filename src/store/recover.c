@@ -140,13 +140,16 @@ static uint64_t orphan_begin(const struct dms_recovery *recovery, size_t file_in
 }
 
 /* A tail that was never committed is no damage. Without the old index it cannot be told from
- * committed blocks that were destroyed, unless no commit is missing. */
+ * committed blocks that were destroyed, unless no commit is missing; nor can a file in which
+ * nothing is right be told from one that was just begun. */
 static void cut_orphans(struct dms_recovery *recovery)
 {
     for (size_t k = 0; k < recovery->survey.file_ct; k++) {
+        const struct dms_survey_file *file = &recovery->survey.files[k];
         uint64_t begin = orphan_begin(recovery, k);
-        bool is_damaged_file = begin == 0 || recovery->survey.files[k].is_foreign;
-        if (!is_damaged_file && (recovery->has_known || !has_holes(&recovery->history))) {
+        bool is_known = begin > 0 || dms_recovery_is_unknown(recovery, file);
+        bool is_told = recovery->has_known || !has_holes(&recovery->history);
+        if (is_known && is_told && !file->is_foreign) {
             dms_survey_cut(&recovery->survey, k, begin);
         }
     }

@@ -34,6 +34,13 @@ struct dms_recovery {
     uint64_t salvaged_ct;
 };
 
+/* Whether the old index knows that nothing was ever committed to a segment. */
+static inline bool dms_recovery_is_unknown(const struct dms_recovery *recovery,
+                                           const struct dms_survey_file *file)
+{
+    return recovery->has_known && !dms_catalog_segment(&recovery->known.catalog, file->number);
+}
+
 /* Takes rows away that a lost commit removed: those that the old index knew to be removed, and the
  * older copies of ids that are live twice. */
 int dms_recovery_remove_superseded(struct dms_recovery *recovery);

@@ -222,10 +222,11 @@ int dms_recovery_write_index(struct dms_recovery *recovery)
 
 /* ---- other files ---- */
 
-/* Whether a file holds nothing of this store, and is not just empty. */
-static bool is_strange(const struct dms_survey_file *file)
+/* Whether a file holds nothing of this store, and is not one that was just begun. */
+static bool is_strange(const struct dms_recovery *recovery, const struct dms_survey_file *file)
 {
-    return file->is_foreign || (file->descriptor >= 0 && file->size > 0 && file->block_ct == 0);
+    bool is_left_over = file->size == 0 || dms_recovery_is_unknown(recovery, file);
+    return file->is_foreign || (file->descriptor >= 0 && file->block_ct == 0 && !is_left_over);
 }
 
 int dms_recovery_set_aside(const struct dms_recovery *recovery)
@@ -233,7 +234,8 @@ int dms_recovery_set_aside(const struct dms_recovery *recovery)
     int status = 0;
     for (size_t k = 0; status == 0 && k < recovery->survey.file_ct; k++) {
         const struct dms_survey_file *file = &recovery->survey.files[k];
-        if (!is_strange(file) || dms_catalog_segment(&recovery->replay.catalog, file->number)) {
+        if (!is_strange(recovery, file) ||
+            dms_catalog_segment(&recovery->replay.catalog, file->number)) {
             continue;
         }
         char *aside = dms_format("%s.%s", file->path, file->is_foreign ? "foreign" : "damaged");

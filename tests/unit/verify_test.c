@@ -399,6 +399,27 @@ static void test_segment_block(const char *path)
     is_int(verify(copy, false, &seen).lost_id_ct, 0, "what was recovered is whole");
 }
 
+/* Files that do not belong here: one of another store, and one that a writer had just begun. */
+static void test_other_files(const char *path, const char *other)
+{
+    struct seen seen;
+    const char *copy = copy_of(path);
+    run("head -c 100 /dev/urandom > %s/segments/00000098.dms", copy);
+    ok(is_good(copy), "a file that was just begun is no damage");
+    struct dms_recover_report report = recover(copy, false);
+    ok(report.damage_ct == 0 && report.model_ct == known_model_ct(), "not to recovery either");
+    copy = copy_of(path);
+    run("rm -f %s/segments/00000001.dms", copy);
+    run("cp %s/segments/00000001.dms %s/segments/", other, copy);
+    verify(copy, false, &seen);
+    ok(seen.count > 0, "a file of another store is damage");
+    report = recover(copy, false);
+    ok(report.damage_ct > 0, "also to recovery");
+    run("test -e %s/segments/00000001.dms.foreign", copy);
+    ok(verify(copy, false, &seen).lost_id_ct == 0, "which sets it aside");
+    free(report.lost_ids);
+}
+
 static void test_schema(const char *path)
 {
     struct dms_schema *schema;
@@ -431,6 +452,9 @@ static void test_store(const char *path)
     test_every_commit(path);
     test_segment_block(path);
     test_schema(path);
+    char other[256];
+    snprintf(other, sizeof other, "%s", in_directory("other.dms"));
+    test_other_files(path, other);
 }
 
 int main(void)
@@ -440,6 +464,7 @@ int main(void)
     known_must(mkdtemp(directory) ? 0 : DMS_ERR_IO, "mkdtemp");
     snprintf(path, sizeof path, "%s", in_directory("raw.dms"));
     known_store_build(path, "none");
+    known_store_build(in_directory("other.dms"), "none");
     diag("a raw store");
     test_store(path);
     snprintf(path, sizeof path, "%s", in_directory("zstd.dms"));

@@ -160,6 +160,18 @@ static int read_store_uuid(const char *path, uint8_t *store_uuid)
                     : dms_fail(DMS_ERR_CORRUPT, "store '%s' has no readable segment", path);
 }
 
+/* Makes the spool directory, durably, when it is not there. */
+static int make_directory(const char *spool)
+{
+    if (mkdir(spool, 0775) != 0) {
+        return errno == EEXIST ? 0 : dms_fail_errno("cannot create directory '%s'", spool);
+    }
+    char *parent = dms_path_parent(spool);
+    int status = parent ? dms_directory_sync(parent) : DMS_ERR_NO_MEMORY;
+    free(parent);
+    return status;
+}
+
 int dms_spool_write(const char *spool, const char *store_path, const struct dms_row *rows,
                     size_t row_ct)
 {
@@ -174,8 +186,8 @@ int dms_spool_write(const char *spool, const char *store_path, const struct dms_
     if (status == 0) {
         status = read_store_uuid(store_path, store_uuid);
     }
-    if (status == 0 && mkdir(spool, 0775) != 0 && errno != EEXIST) {
-        status = dms_fail_errno("cannot create directory '%s'", spool);
+    if (status == 0) {
+        status = make_directory(spool);
     }
     if (status == 0) {
         status = dms_uuid_make(random);

@@ -6,8 +6,8 @@
  * every model what was acknowledged last, or what was under way at the kill; now and then a copy is
  * recovered from its segments, and must hold the same.
  *
- * DMSTORE_TEST_SEED repeats a run's choices (not its timing); DMSTORE_TEST_CAMPAIGN=1 kills 20,000
- * times instead of 400.
+ * DMSTORE_TEST_SEED repeats a run's choices (not its timing). DMSTORE_TEST_CAMPAIGN=1 kills 20,000
+ * times instead of 400, DMSTORE_TEST_KILLS=N any number of times.
  */
 #include "tests/fault/known_rows.h"
 #include "tests/unit/tap.h"
@@ -383,10 +383,18 @@ static void report_failure(const char *path, unsigned round)
         diag("the store is kept as %s", kept);
 }
 
+static unsigned long wanted_kills(void)
+{
+    const char *text = getenv("DMSTORE_TEST_KILLS");
+
+    if (text != NULL)
+        return strtoul(text, NULL, 10);
+    return getenv("DMSTORE_TEST_CAMPAIGN") != NULL ? CAMPAIGN_KILLS : ORDINARY_KILLS;
+}
+
 int main(void)
 {
-    unsigned long wanted =
-        getenv("DMSTORE_TEST_CAMPAIGN") != NULL ? CAMPAIGN_KILLS : ORDINARY_KILLS;
+    unsigned long wanted = wanted_kills();
     uint64_t seed = known_seed();
     const char *directory = known_directory();
     char path[KNOWN_PATH_BYTES];

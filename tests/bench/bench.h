@@ -48,6 +48,9 @@ const char *bench_path(const char *directory, const char *name);
 
 double bench_now(void); /* seconds of a clock that only goes forward */
 
+/* Seconds of the processor that this process has used: what others do meanwhile does not count. */
+double bench_processor_now(void);
+
 /* Measurements of one thing. */
 struct bench_series {
     double values[BENCH_REPEATS_MAX];

@@ -17,7 +17,6 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { KERNEL_BYTES = 64 << 20, KERNEL_REPEATS = 11, MIB = 1 << 20 };
@@ -120,14 +119,6 @@ static void print_way(const struct setting *setting, const struct way *way)
     });
 }
 
-/* Seconds of the processor that this thread has used: what others do meanwhile does not count. */
-static double processor_seconds(void)
-{
-    struct timespec used;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
-}
-
 /* Packing in memory, on one core: input larger than the caches, beside memcpy of it. */
 static void measure_packing(void)
 {
@@ -139,11 +130,11 @@ static void measure_packing(void)
         bytes[k] = (uint8_t)(k * 2654435761u >> 13 & 1);
     }
     for (int repeat = 0; repeat < KERNEL_REPEATS; repeat++) {
-        double start = processor_seconds();
+        double start = bench_processor_now();
         dms_kernels_get()->pack_bits(bytes, KERNEL_BYTES, bits);
-        double middle = processor_seconds();
+        double middle = bench_processor_now();
         __builtin_memcpy(bits, bytes, KERNEL_BYTES);
-        double end = processor_seconds();
+        double end = bench_processor_now();
         bench_add(&packed, 1e-9 * KERNEL_BYTES / (middle - start));
         bench_add(&copied, 1e-9 * KERNEL_BYTES / (end - middle));
     }

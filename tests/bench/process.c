@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,9 +73,12 @@ void bench_run(const char *const *command, struct bench_process *process)
     if (process) {
         watch(pid, &seen);
     }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    struct rusage used;
+    while (wait4(pid, &status, 0, &used) < 0 && errno == EINTR) {
     }
     seen.seconds = bench_now() - start;
+    seen.processor_seconds = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+                             1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         bench_die("'%s %s' failed (status 0x%x)", command[0], command[1] ? command[1] : "", status);
     }

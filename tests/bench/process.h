@@ -10,6 +10,7 @@
 
 struct bench_process {
     double seconds;
+    double processor_seconds; /* of all its threads, in the program and in the kernel */
     /* The most that was seen, every 5 ms, of RssAnon in /proc/PID/status: memory of its own that
      * the process had touched, without mapped files. 0 for one that was gone sooner. */
     uint64_t anonymous_bytes;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum {
     /* libzstd before 1.5.5 can corrupt data at levels 16 and up (rare; fixed upstream in 1.5.5). */
@@ -51,6 +52,17 @@ static int safe_level(int level)
                                                                                : level;
 }
 
+/* ZSTD_decompress; where zstd finds no memory of its own, that is no damage of the frame. *got:
+ * bytes, or an error of zstd's. */
+static int decompress(uint8_t *to, size_t bytes, const uint8_t *frame, size_t frame_bytes,
+                      size_t *got)
+{
+    *got = ZSTD_decompress(to, bytes, frame, frame_bytes);
+    return ZSTD_isError(*got) && ZSTD_getErrorCode(*got) == ZSTD_error_memory_allocation
+               ? dms_fail(DMS_ERR_NO_MEMORY, "no memory to decompress %zu bytes", bytes)
+               : 0;
+}
+
 /* Whether a Zstandard frame really yields `bytes` bytes at data. */
 static int check_frame(const uint8_t *frame, size_t frame_bytes, const uint8_t *data, size_t bytes)
 {
@@ -58,9 +70,9 @@ static int check_frame(const uint8_t *frame, size_t frame_bytes, const uint8_t *
     if (!back) {
         return DMS_ERR_NO_MEMORY;
     }
-    size_t got = ZSTD_decompress(back, bytes, frame, frame_bytes);
-    int status = 0;
-    if (got != bytes || memcmp(back, data, bytes) != 0) {
+    size_t got;
+    int status = decompress(back, bytes, frame, frame_bytes, &got);
+    if (status == 0 && (got != bytes || memcmp(back, data, bytes) != 0)) {
         status = dms_fail(DMS_ERR_IO, "zstd %s did not reproduce a chunk: refusing to store it",
                           ZSTD_versionString());
     }
@@ -404,7 +416,11 @@ int dms_chunk_decode(const struct dms_column *column, const struct dms_block *bl
             }
             target = owned;
         }
-        size_t got = ZSTD_decompress(target, bytes, payload, (size_t)block->payload_bytes);
+        size_t got;
+        status = decompress(target, bytes, payload, (size_t)block->payload_bytes, &got);
+        if (status != 0) {
+            goto out;
+        }
         if (ZSTD_isError(got) || got != bytes) {
             status = dms_fail(
                 DMS_ERR_CORRUPT, "zstd frame at offset 0x%" PRIx64 " does not decode: %s",

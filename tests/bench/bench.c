@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,17 +105,30 @@ void *bench_alloc(size_t bytes)
     return memory;
 }
 
+/* Texts live as long as the program: they are kept in a list, for leak checkers to find. */
+struct kept_text {
+    struct kept_text *next;
+    char *text;
+};
+
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kept_text *kept_texts;
+
 const char *bench_text(const char *format, ...)
 {
-    char *text;
+    struct kept_text *kept = bench_alloc(sizeof *kept);
     va_list arguments;
     va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
+    int length = vasprintf(&kept->text, format, arguments);
     va_end(arguments);
     if (length < 0) {
         bench_die("no memory for a text");
     }
-    return text;
+    pthread_mutex_lock(&kept_lock);
+    kept->next = kept_texts;
+    kept_texts = kept;
+    pthread_mutex_unlock(&kept_lock);
+    return kept->text;
 }
 
 const char *bench_path(const char *directory, const char *name)

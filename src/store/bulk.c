@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/order.h"
 #include "format/ids.h"
 #include "format/schema.h"
 #include "store/bulk_segment.h"
@@ -44,13 +45,6 @@ struct bulk {
     uint32_t row_ct;
 };
 
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a;
-    uint64_t right = *(const uint64_t *)b;
-    return (left > right) - (left < right);
-}
-
 int dms_ids_check_unique(const uint64_t *ids, uint64_t id_ct)
 {
     bool is_increasing = true;
@@ -65,7 +59,7 @@ int dms_ids_check_unique(const uint64_t *ids, uint64_t id_ct)
         return DMS_ERR_NO_MEMORY;
     }
     memcpy(sorted, ids, (size_t)id_ct * sizeof *sorted);
-    qsort(sorted, (size_t)id_ct, sizeof *sorted, compare_ids);
+    qsort(sorted, (size_t)id_ct, sizeof *sorted, dms_compare_u64);
     int status = 0;
     for (uint64_t k = 1; k < id_ct && status == 0; k++) {
         if (sorted[k] == sorted[k - 1]) {
@@ -80,8 +74,8 @@ int dms_ids_check_unique(const uint64_t *ids, uint64_t id_ct)
 
 static bool is_replaced(const struct bulk *bulk, uint64_t id)
 {
-    return bulk->replaced.row_ct > 0 &&
-           bsearch(&id, bulk->replaced_ids, bulk->replaced.row_ct, sizeof id, compare_ids) != NULL;
+    return bulk->replaced.row_ct > 0 && bsearch(&id, bulk->replaced_ids, bulk->replaced.row_ct,
+                                                sizeof id, dms_compare_u64) != NULL;
 }
 
 /* DMS_END when one of the group's ids has come into the store meanwhile. */
@@ -145,7 +139,8 @@ static int sort_replaced(struct bulk *bulk)
         bulk->replaced_ids[k] = bulk->replaced.rows[k].id;
     }
     if (bulk->replaced.row_ct > 0) {
-        qsort(bulk->replaced_ids, bulk->replaced.row_ct, sizeof *bulk->replaced_ids, compare_ids);
+        qsort(bulk->replaced_ids, bulk->replaced.row_ct, sizeof *bulk->replaced_ids,
+              dms_compare_u64);
     }
     return dms_removal_prepare(&bulk->replaced);
 }
@@ -352,11 +347,27 @@ static int take_next(struct bulk *bulk)
     return status;
 }
 
+static int check_columns(const struct dms_schema *schema, const struct dms_row_source *source)
+{
+    for (uint32_t k = 0; k < source->column_ct; k++) {
+        uint32_t column = source->columns[k];
+        if (column < DMS_SCHEMA_FIRST_VALUE_COLUMN || column >= schema->column_ct) {
+            return dms_fail(DMS_ERR_INVALID,
+                            "column %" PRIu32 " of a row source is no output or scalar column",
+                            column);
+        }
+    }
+    return 0;
+}
+
 static int bulk_begin(struct bulk *bulk)
 {
     int status = dms_pool_create(bulk->options.thread_ct, &bulk->pool);
     if (status == 0) {
         status = dms_store_snapshot(bulk->store, &bulk->snapshot);
+    }
+    if (status == 0) {
+        status = check_columns(bulk_schema(bulk), bulk->source->rows);
     }
     if (status == 0) {
         status = dms_totals_begin(&bulk->totals, bulk_schema(bulk));
@@ -431,28 +442,9 @@ int dms_bulk_write(dms_store *store, const struct dms_bulk_source *source,
     return status;
 }
 
-static int check_columns(const struct dms_schema *schema, const struct dms_row_source *source)
-{
-    for (uint32_t k = 0; k < source->column_ct; k++) {
-        uint32_t column = source->columns[k];
-        if (column < DMS_SCHEMA_FIRST_VALUE_COLUMN || column >= schema->column_ct) {
-            return dms_fail(DMS_ERR_INVALID,
-                            "column %" PRIu32 " of a row source is no output or scalar column",
-                            column);
-        }
-    }
-    return 0;
-}
-
 int dms_store_write(dms_store *store, const struct dms_row_source *source,
                     const struct dms_write_options *options, struct dms_write_result *result)
 {
-    struct dms_snapshot *snapshot;
-    int status = dms_store_snapshot(store, &snapshot);
-    if (status == 0) {
-        status = check_columns(dms_snapshot_schema(snapshot), source);
-        dms_snapshot_close(snapshot);
-    }
     struct dms_bulk_source bulk = {.rows = source};
-    return status ? status : dms_bulk_write(store, &bulk, options, result);
+    return dms_bulk_write(store, &bulk, options, result);
 }

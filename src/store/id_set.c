@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/order.h"
 #include "format/ids.h"
 
 #include <stdlib.h>
@@ -53,19 +54,12 @@ int dms_id_set_add_catalog(struct dms_id_set *set, const struct dms_catalog *cat
     return status;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a;
-    uint64_t right = *(const uint64_t *)b;
-    return (left > right) - (left < right);
-}
-
 void dms_id_set_sort(struct dms_id_set *set)
 {
     if (set->id_ct < 2) {
         return;
     }
-    qsort(set->ids, set->id_ct, sizeof *set->ids, compare_ids);
+    qsort(set->ids, set->id_ct, sizeof *set->ids, dms_compare_u64);
     size_t kept = 1;
     for (size_t k = 1; k < set->id_ct; k++) {
         if (set->ids[k] != set->ids[kept - 1]) {

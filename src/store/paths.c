@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/order.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -44,13 +45,6 @@ bool dms_segment_name_parse(const char *name, uint64_t *number)
     return *number > 0 && (digits == 8 || name[0] != '0');
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a;
-    uint64_t right = *(const uint64_t *)b;
-    return (left > right) - (left < right);
-}
-
 int dms_segments_list(const char *store_path, int (*visit)(void *context, uint64_t number),
                       void *context)
 {
@@ -80,7 +74,7 @@ int dms_segments_list(const char *store_path, int (*visit)(void *context, uint64
         numbers[number_ct++] = number;
     }
     if (number_ct > 0) {
-        qsort(numbers, number_ct, sizeof *numbers, compare_numbers);
+        qsort(numbers, number_ct, sizeof *numbers, dms_compare_u64);
     }
     for (size_t k = 0; k < number_ct && status == 0; k++) {
         status = visit(context, numbers[k]);

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/endian.h"
 #include "base/error.h"
+#include "base/order.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -182,13 +183,6 @@ static int find_rows(struct dms_removal *removal, const uint64_t *ids, size_t id
     return status;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a;
-    uint64_t right = *(const uint64_t *)b;
-    return (left > right) - (left < right);
-}
-
 /* One attempt on the store's state of now; DMS_END: rows have moved meanwhile. */
 static int remove_once(dms_store *store, const uint64_t *ids, size_t id_ct, bool ignore_missing,
                        uint64_t *removed_ct)
@@ -227,7 +221,7 @@ int dms_store_remove(dms_store *store, const uint64_t *ids, size_t id_ct, bool i
     size_t unique_ct = 0;
     if (id_ct > 0) {
         memcpy(unique, ids, id_ct * sizeof *unique);
-        qsort(unique, id_ct, sizeof *unique, compare_ids);
+        qsort(unique, id_ct, sizeof *unique, dms_compare_u64);
     }
     for (size_t k = 0; k < id_ct; k++) {
         if (k == 0 || unique[k] != unique[unique_ct - 1]) {

@@ -1,0 +1,106 @@
+/*
+ * Fitting datamodels: one LASSO for every target on the masks of the training models,
+ *
+ *     min over b, w of 1/(2 W) sum_i r_i (y_i - b - x_i . w)^2 + lambda sum_k s_k |w_k|,
+ *
+ * over a path of lambdas, chosen by the error on validation models, refitted on both, every
+ * solution with its duality gap. x_i is the 0/1 mask of model i, y_i its output on the target, r_i
+ * 0 or 1 the weight of the row, W the sum of r, s_k the population standard deviation of column k
+ * over the weighted rows (1 without standardisation). Ilyas et al. 2022, eq. 8 and 9, in glmnet's
+ * scaling (Friedman, Hastie, Tibshirani 2010, eq. 1).
+ */
+#ifndef DMSTORE_SOLVE_H
+#define DMSTORE_SOLVE_H
+
+#include "dmstore/fit.h"
+#include "dmstore/snapshot.h"
+
+DMS_BEGIN_DECLS
+
+enum dms_solver { DMS_SOLVER_SAGA = 0 };
+enum dms_device { DMS_DEVICE_AUTO = 0, DMS_DEVICE_CPU = 1, DMS_DEVICE_CUDA = 2 };
+
+/* What is computed from the column before it is fitted. Outputs of `values_per_target` C > 1 are
+ * logits and need one; `labels` are the correct classes. */
+enum dms_transform {
+    DMS_TRANSFORM_NONE = 0,
+    DMS_TRANSFORM_MARGIN = 1,  /* correct-class logit minus the largest other one */
+    DMS_TRANSFORM_CORRECT = 2, /* 1 where the margin is above 0, else 0 */
+};
+
+struct dms_fit_options {
+    const char *name;   /* of the fit */
+    const char *output; /* output column */
+    enum dms_transform transform;
+    const int64_t *labels; /* one class a target of the column, or NULL */
+    size_t label_ct;
+    uint64_t first_target, end_target; /* targets A .. B - 1; end 0: all */
+
+    /* Which models. Ids decide, not the order of arrival. */
+    uint64_t held_out_ct;   /* the largest ids: never used */
+    uint64_t validation_ct; /* the largest ids before those choose lambda */
+    uint64_t rows_used;     /* the first so many training ids only; 0: all */
+    bool exclude_self;      /* target j is fitted to models that have not seen example self[j] */
+    const int64_t *self;    /* one example a target of the column, -1: none; NULL: j itself */
+    size_t self_ct;
+
+    /* The problem. */
+    enum dms_solver solver;
+    uint32_t lambda_ct;      /* 100, log-spaced from the largest down, both ends included */
+    double lambda_min_ratio; /* 0.01: the smallest over the largest */
+    const double *lambdas;   /* NULL, or lambda_ct decreasing values > 0 for all targets */
+    double tolerance;        /* 1e-4: duality gap over null deviance */
+    bool full_path;          /* false: a path ends after 5 lambdas without a new minimum */
+    bool standardize;        /* true */
+    bool refit;              /* true */
+
+    /* How it is done: none of these changes the problem. */
+    enum dms_device device;
+    unsigned thread_ct;    /* 0: one a processor */
+    uint64_t memory_bytes; /* 4 GiB: bound on what a fit allocates */
+    uint64_t seed;         /* of the order of the rows */
+    uint64_t max_epochs;   /* 100,000 a block of targets; then targets are left uncertified */
+};
+DMS_API void dms_fit_options_init(struct dms_fit_options *options);
+
+/* Tells where a fit is. Return other than 0 to stop it: dms_fit_run then fails with INTERRUPTED. */
+struct dms_fit_progress {
+    const char *stage; /* "path", "refit" ... */
+    uint64_t block, block_ct;
+    uint64_t epoch;         /* passes over the rows in this block */
+    uint64_t target_ct;     /* of this job */
+    uint64_t finished_ct;   /* targets whose path or refit is done */
+    double lambdas_done;    /* mean over the targets of the block, 0 .. lambda_ct */
+    double worst_gap;       /* relative, of the targets in work, as last seen; NaN: none yet */
+    double rows_per_second; /* of the last passes */
+};
+typedef int (*dms_fit_progress_function)(void *context, const struct dms_fit_progress *progress);
+
+/* The header of the fit that `options` ask for on this snapshot: the row sets are chosen here.
+ * Models whose masks are equal are kept on one side of the split: all go where the one with the
+ * largest id goes. When the store has a fit of this name already, its header is taken: its row sets
+ * must be in the snapshot with unchanged masks, and the options must describe the same problem
+ * (CONFLICT names the first difference). The caller frees *header with dms_fit_header_free. */
+DMS_API int dms_fit_plan(dms_snapshot *snapshot, const struct dms_fit_options *options,
+                         struct dms_fit_header **header);
+DMS_API void dms_fit_header_free(struct dms_fit_header *header);
+
+struct dms_fit_hooks {
+    dms_fit_progress_function
+        progress; /* may be NULL; called after every pass, in the caller's thread */
+    /* Called with every finished target, in no order; fails the fit when it returns an error. */
+    int (*result)(void *context, const struct dms_fitted_target *target);
+    /* NULL, or the file that keeps unfinished work: written every few epochs, read when `resume`. A
+     * resumed fit gives the same bytes as one that ran through. */
+    const char *checkpoint_path;
+    bool resume;
+    void *context;
+};
+
+/* Fits the targets of `options` on the row sets of `header`. */
+DMS_API int dms_fit_run(dms_snapshot *snapshot, const struct dms_fit_header *header,
+                        const struct dms_fit_options *options, const struct dms_fit_hooks *hooks);
+
+DMS_END_DECLS
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * What a solver is given: the numbers of a regression problem and a source of minibatches, and
+ * where its results go. A solver sees no files; tests give it matrices in memory
+ * (src/solver/matrix.h).
+ */
+#ifndef DMS_SOLVER_PROBLEM_H
+#define DMS_SOLVER_PROBLEM_H
+
+#include "dmstore/solve.h"
+
+/* Which models a source delivers. */
+enum dms_role {
+    DMS_ROLE_TRAINING,
+    DMS_ROLE_VALIDATION,
+    DMS_ROLE_REFIT, /* training and validation */
+};
+#define DMS_ROLE_CT 3
+
+/*
+ * A stream of batches with masks, mask_columns and float outputs (stride a multiple of DMS_LANES),
+ * one column a target of the block it was opened for. seek: to the beginning of a pass; next and
+ * release as dms_reader_next and dms_reader_release, with two batches held at most. The order of a
+ * pass depends on its epoch number alone.
+ */
+struct dms_batch_source {
+    void *context;
+    int (*seek)(void *context, uint64_t epoch);
+    int (*next)(void *context, const struct dms_batch **batch);
+    void (*release)(void *context, const struct dms_batch *batch);
+    void (*close)(void *context);
+};
+
+struct dms_problem {
+    size_t example_ct;
+    uint64_t row_ct[DMS_ROLE_CT]; /* models of each role; 0 validation models: no selection */
+    uint64_t first_target;        /* targets first_target .. + target_ct - 1 of the column */
+    size_t target_ct;
+    /* target_ct training examples: target t's rows whose mask has self[t] get weight 0; -1: none.
+     * NULL: none for any target. */
+    const int64_t *self;
+    uint32_t lambda_ct;
+    double lambda_min_ratio;
+    const double *lambdas; /* NULL, or lambda_ct of them, decreasing, for all targets */
+    double tolerance;
+    bool full_path, standardize, refit;
+
+    /* Opens a source over the models of `role` and targets first_target + target ..
+     * + target_ct - 1, in random order when `shuffled`, else in the order that is cheapest. */
+    void *context;
+    int (*open)(void *context, enum dms_role role, bool shuffled, size_t target, size_t target_ct,
+                uint32_t batch_rows, struct dms_batch_source *source);
+};
+
+struct dms_solve_control {
+    unsigned thread_ct;                 /* 0: one a processor */
+    uint64_t memory_bytes;              /* for the solver's own arrays */
+    uint64_t max_epochs;                /* of a block of targets */
+    dms_fit_progress_function progress; /* may be NULL; called after every pass */
+    int (*result)(void *context, const struct dms_fitted_target *target);
+    /* May be NULL. Keeps the state of the block in work, replacing what was kept; `block` counts
+     * the blocks that are done. */
+    int (*save)(void *context, const void *state, size_t state_bytes);
+    void *context;
+    const void *state; /* NULL, or what save was given: go on from there */
+    size_t state_bytes;
+};
+
+/* Solves the problem with minibatch SAGA; results come block by block, within one in any order.
+ * Every target gets one, solved or not (DMS_FITTED_UNCERTIFIED). */
+int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
+
+#endif

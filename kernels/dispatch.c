@@ -1,6 +1,7 @@
 /*
- * Chooses the table of kernels for the machine at hand, once per process.
+ * Chooses the tables of kernels for the machine at hand, once per process.
  */
+#include "kernels/lane_variants.h"
 #include "kernels/variants.h"
 
 #include <pthread.h>
@@ -14,6 +15,7 @@
 
 struct variant {
     const struct dms_kernels *kernels;
+    const struct dms_lane_variant *lanes;
     bool (*supported)(void);
 };
 
@@ -46,21 +48,21 @@ static bool avx512_supported(void)
 /* Best first. */
 static const struct variant variants[] = {
 #if defined(__x86_64__)
-    {&dms_kernels_avx512, avx512_supported},
-    {&dms_kernels_avx2, avx2_supported},
+    {&dms_kernels_avx512, &dms_lane_variant_ref, avx512_supported},
+    {&dms_kernels_avx2, &dms_lane_variant_ref, avx2_supported},
 #endif
-    {&dms_kernels_ref, always_supported},
+    {&dms_kernels_ref, &dms_lane_variant_ref, always_supported},
 };
 static const size_t variant_ct = sizeof(variants) / sizeof(variants[0]);
 
-static const struct dms_kernels *chosen;
+static const struct variant *chosen;
 static pthread_once_t choice = PTHREAD_ONCE_INIT;
 
-const struct dms_kernels *dms_kernels_by_name(const char *name)
+static const struct variant *find(const char *name)
 {
     for (size_t i = 0; i < variant_ct; i++)
         if (strcmp(variants[i].kernels->name, name) == 0 && variants[i].supported())
-            return variants[i].kernels;
+            return &variants[i];
     return NULL;
 }
 
@@ -69,14 +71,34 @@ static void choose(void)
     const char *forced = getenv("DMS_KERNELS");
 
     if (forced != NULL)
-        chosen = dms_kernels_by_name(forced);
+        chosen = find(forced);
     for (size_t i = 0; chosen == NULL && i < variant_ct; i++)
         if (variants[i].supported())
-            chosen = variants[i].kernels;
+            chosen = &variants[i];
 }
 
 const struct dms_kernels *dms_kernels_get(void)
 {
     pthread_once(&choice, choose);
-    return chosen;
+    return chosen->kernels;
+}
+
+const struct dms_kernels *dms_kernels_by_name(const char *name)
+{
+    const struct variant *variant = find(name);
+
+    return variant != NULL ? variant->kernels : NULL;
+}
+
+const struct dms_lane_variant *dms_lane_variant_get(void)
+{
+    pthread_once(&choice, choose);
+    return chosen->lanes;
+}
+
+const struct dms_lane_variant *dms_lane_variant_by_name(const char *name)
+{
+    const struct variant *variant = find(name);
+
+    return variant != NULL ? variant->lanes : NULL;
 }

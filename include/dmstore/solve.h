@@ -28,6 +28,10 @@ enum dms_transform {
     DMS_TRANSFORM_CORRECT = 2, /* 1 where the margin is above 0, else 0 */
 };
 
+/* For held_out_ct and validation_ct: as in the fit that is there, else none are held out and a
+ * tenth of the models chooses lambda. */
+#define DMS_FIT_DEFAULT UINT64_MAX
+
 struct dms_fit_options {
     const char *name;   /* of the fit */
     const char *output; /* output column */
@@ -37,8 +41,8 @@ struct dms_fit_options {
     uint64_t first_target, end_target; /* targets A .. B - 1; end 0: all */
 
     /* Which models. Ids decide, not the order of arrival. */
-    uint64_t held_out_ct;   /* the largest ids: never used */
-    uint64_t validation_ct; /* the largest ids before those choose lambda */
+    uint64_t held_out_ct;   /* DMS_FIT_DEFAULT; the largest ids: never used */
+    uint64_t validation_ct; /* DMS_FIT_DEFAULT; the largest ids before those choose lambda */
     uint64_t rows_used;     /* the first so many training ids only; 0: all */
     bool exclude_self;      /* target j is fitted to models that have not seen example self[j] */
     const int64_t *self;    /* one example a target of the column, -1: none; NULL: j itself */
@@ -90,8 +94,10 @@ struct dms_fit_hooks {
         progress; /* may be NULL; called after every pass, in the caller's thread */
     /* Called with every finished target, in no order; fails the fit when it returns an error. */
     int (*result)(void *context, const struct dms_fitted_target *target);
-    /* NULL, or the file that keeps unfinished work: written every few epochs, read when `resume`. A
-     * resumed fit gives the same bytes as one that ran through. */
+    /* NULL, or the file that keeps unfinished work: written every few epochs, read when `resume` if
+     * it is there. A resumed fit gives the same bytes as one that ran through. CONFLICT: the file
+     * is of another job; EXISTS: it is there, and `resume` is not set. When the fit is done it
+     * holds all results, and the caller removes it once they are safe elsewhere. */
     const char *checkpoint_path;
     bool resume;
     void *context;

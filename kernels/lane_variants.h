@@ -8,6 +8,10 @@
 #include "kernels/lanes.h"
 
 extern const struct dms_lane_variant dms_lane_variant_ref;
+#if defined(__x86_64__)
+extern const struct dms_lane_variant dms_lane_variant_avx2;
+extern const struct dms_lane_variant dms_lane_variant_avx512;
+#endif
 
 /* Multiply with no workspace: one addition for every bit that is set. */
 void dms_ref_lane_multiply_f32(const uint8_t *masks, size_t row_ct, size_t row_stride_bytes,

@@ -114,6 +114,24 @@ static void commit_decode(const uint8_t *header, struct dms_commit_fields *commi
     commit->next_segment = dms_load_u64(header + 112);
 }
 
+static void fit_part_encode(const struct dms_fit_part_fields *part, uint8_t *header)
+{
+    dms_store_u64(header + 48, part->fit);
+    dms_store_u64(header + 56, part->part);
+    dms_store_u64(header + 64, part->target_ct);
+    dms_store_u64(header + 72, part->first_target);
+    dms_store_u64(header + 80, part->last_target);
+}
+
+static void fit_part_decode(const uint8_t *header, struct dms_fit_part_fields *part)
+{
+    part->fit = dms_load_u64(header + 48);
+    part->part = dms_load_u64(header + 56);
+    part->target_ct = dms_load_u64(header + 64);
+    part->first_target = dms_load_u64(header + 72);
+    part->last_target = dms_load_u64(header + 80);
+}
+
 static void fields_encode(const struct dms_block *block, uint8_t *header)
 {
     switch (block->type) {
@@ -133,6 +151,12 @@ static void fields_encode(const struct dms_block *block, uint8_t *header)
         break;
     case DMS_BLOCK_COMMIT:
         commit_encode(&block->commit, header);
+        break;
+    case DMS_BLOCK_FIT:
+        dms_store_u64(header + FIELDS, block->fit);
+        break;
+    case DMS_BLOCK_FIT_PART:
+        fit_part_encode(&block->fit_part, header);
         break;
     }
 }
@@ -156,6 +180,12 @@ static int fields_decode(const uint8_t *header, struct dms_block *block)
         return 0;
     case DMS_BLOCK_COMMIT:
         commit_decode(header, &block->commit);
+        return 0;
+    case DMS_BLOCK_FIT:
+        block->fit = dms_load_u64(header + FIELDS);
+        return 0;
+    case DMS_BLOCK_FIT_PART:
+        fit_part_decode(header, &block->fit_part);
         return 0;
     }
     return dms_fail(DMS_ERR_VERSION, "block type %u is of a newer format version: update dmstore",
@@ -294,7 +324,7 @@ int dms_segment_fields_decode(const uint8_t *payload, size_t bytes,
     decoded.schema_bytes = dms_cursor_u32(&cursor);
     decoded.schema = dms_cursor_padded(&cursor, decoded.schema_bytes);
     if (!dms_cursor_ended_well(&cursor) || decoded.kind < DMS_SEGMENT_LOG ||
-        decoded.kind > DMS_SEGMENT_MANIFEST) {
+        decoded.kind > DMS_SEGMENT_FIT_PART) {
         return dms_fail(DMS_ERR_CORRUPT, "segment header is malformed");
     }
     memcpy(decoded.store_uuid, store_uuid, DMS_UUID_BYTES);

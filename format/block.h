@@ -67,6 +67,13 @@ struct dms_commit_fields {
     uint64_t next_group, next_batch, next_segment;
 };
 
+struct dms_fit_part_fields {
+    uint64_t fit; /* number of the fit, 0 in a part file, as is the next */
+    uint64_t part;
+    uint64_t target_ct;
+    uint64_t first_target, last_target;
+};
+
 /* One decoded header. */
 struct dms_block {
     enum dms_block_type type;
@@ -81,6 +88,8 @@ struct dms_block {
         struct dms_rows_fields rows;
         uint64_t state_sequence;
         struct dms_commit_fields commit;
+        uint64_t fit; /* number of the fit, 0 in a part file */
+        struct dms_fit_part_fields fit_part;
     };
 };
 

@@ -49,6 +49,16 @@ static uint64_t unzigzag(uint64_t code)
     return (code >> 1) ^ (0 - (code & 1));
 }
 
+/* Appends one run; *last is the last id of the run before. */
+static int run_encode(uint64_t first, uint64_t count, uint64_t *last, struct dms_buffer *buffer)
+{
+    uint8_t code[2 * VARINT_BYTES_MAX];
+    size_t bytes = varint_encode(zigzag(first - *last), code);
+    bytes += varint_encode(count, code + bytes);
+    *last = first + (count - 1);
+    return dms_buffer_append(buffer, code, bytes);
+}
+
 int dms_ids_encode(const uint64_t *ids, uint32_t row_ct, struct dms_buffer *buffer,
                    uint32_t *run_bytes)
 {
@@ -60,15 +70,26 @@ int dms_ids_encode(const uint64_t *ids, uint32_t row_ct, struct dms_buffer *buff
                ids[row + count] > ids[row]) {
             count++;
         }
-        uint8_t code[2 * VARINT_BYTES_MAX];
-        size_t bytes = varint_encode(zigzag(ids[row] - last), code);
-        bytes += varint_encode(count, code + bytes);
-        int status = dms_buffer_append(buffer, code, bytes);
+        int status = run_encode(ids[row], count, &last, buffer);
         if (status != 0) {
             return status;
         }
-        last = ids[row] + (count - 1);
         row += count;
+    }
+    *run_bytes = (uint32_t)(buffer->size - before);
+    return 0;
+}
+
+int dms_id_ranges_encode(const struct dms_id_range *ranges, size_t range_ct,
+                         struct dms_buffer *buffer, uint32_t *run_bytes)
+{
+    size_t before = buffer->size;
+    uint64_t last = 0;
+    for (size_t k = 0; k < range_ct; k++) {
+        int status = run_encode(ranges[k].first_id, ranges[k].id_ct, &last, buffer);
+        if (status != 0) {
+            return status;
+        }
     }
     *run_bytes = (uint32_t)(buffer->size - before);
     return 0;

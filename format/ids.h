@@ -5,6 +5,7 @@
 #define DMS_FORMAT_IDS_H
 
 #include "base/buffer.h"
+#include "dmstore/reader.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,10 @@ struct dms_id_span {
  * padding. */
 int dms_ids_encode(const uint64_t *ids, uint32_t row_ct, struct dms_buffer *buffer,
                    uint32_t *run_bytes);
+
+/* The same for increasing ranges that do not touch. */
+int dms_id_ranges_encode(const struct dms_id_range *ranges, size_t range_ct,
+                         struct dms_buffer *buffer, uint32_t *run_bytes);
 
 /* Steps through encoded runs: at = {runs, run_bytes} before the first. Returns 1 with *span, 0 at
  * the end, DMS_ERR_CORRUPT when the code is malformed or exceeds row_ct rows. */

@@ -9,7 +9,7 @@
 
 enum {
     DMS_FORMAT_MAJOR = 1,
-    DMS_FORMAT_MINOR = 0,
+    DMS_FORMAT_MINOR = 1,
     DMS_BLOCK_ALIGNMENT = 64,
     DMS_BLOCK_HEADER_BYTES = 128,
     DMS_BLOCK_HEADER_VERSION = 1,
@@ -24,9 +24,13 @@ enum {
 #define DMS_SEGMENT_BYTES_MAX (UINT64_C(16) << 30)
 #define DMS_EXAMPLE_CT_MAX UINT32_MAX
 
+/* The feature bit of stores that have fits: read-only compatible in segments, incompatible in
+ * manifests, whose state has what older programs do not expect. */
+#define DMS_FEATURE_FITS UINT64_C(1)
+
 /* Feature bits that this version knows, of the three kinds of SPEC.md section 2.1. */
-#define DMS_FEATURES_READ_ONLY UINT64_C(0)
-#define DMS_FEATURES_INCOMPATIBLE UINT64_C(0)
+#define DMS_FEATURES_READ_ONLY DMS_FEATURE_FITS
+#define DMS_FEATURES_INCOMPATIBLE DMS_FEATURE_FITS
 
 enum dms_block_type {
     DMS_BLOCK_SEGMENT = 1,
@@ -35,6 +39,8 @@ enum dms_block_type {
     DMS_BLOCK_ROWS = 4,
     DMS_BLOCK_STATE = 5,
     DMS_BLOCK_COMMIT = 6,
+    DMS_BLOCK_FIT = 7,
+    DMS_BLOCK_FIT_PART = 8,
 };
 
 enum dms_segment_kind {
@@ -42,6 +48,7 @@ enum dms_segment_kind {
     DMS_SEGMENT_BULK = 2,
     DMS_SEGMENT_SPOOL = 3,
     DMS_SEGMENT_MANIFEST = 4,
+    DMS_SEGMENT_FIT_PART = 5, /* a part of a fit as a file */
 };
 
 enum dms_edit_type {

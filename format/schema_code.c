@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "format/cursor.h"
+#include "format/pairs.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -29,17 +30,6 @@ static void encode_column(const struct dms_column *column, struct dms_encoder *e
     dms_encode_padded(encoder, column->name, name_bytes);
 }
 
-static void encode_metadata(const struct dms_metadata *pair, struct dms_encoder *encoder)
-{
-    size_t key_bytes = strlen(pair->key);
-    size_t value_bytes = strlen(pair->value);
-
-    dms_encode_u32(encoder, (uint32_t)key_bytes);
-    dms_encode_u32(encoder, (uint32_t)value_bytes);
-    dms_encode_bytes(encoder, pair->key, key_bytes);
-    dms_encode_padded(encoder, pair->value, value_bytes);
-}
-
 int dms_schema_encode(const struct dms_schema *schema, struct dms_buffer *buffer)
 {
     struct dms_encoder encoder = dms_encoder_begin(buffer);
@@ -59,7 +49,7 @@ int dms_schema_encode(const struct dms_schema *schema, struct dms_buffer *buffer
     for (uint32_t i = 0; i < schema->column_ct; i++)
         encode_column(&schema->columns[i], &encoder);
     for (uint32_t i = 0; i < schema->metadata_ct; i++)
-        encode_metadata(&schema->metadata[i], &encoder);
+        dms_pair_encode(&encoder, &schema->metadata[i]);
     return encoder.status;
 }
 
@@ -110,17 +100,6 @@ static int decode_column(struct dms_cursor *cursor, struct dms_column *column)
     return DMS_OK;
 }
 
-/* Copies `bytes` bytes of text to *room, which moves behind its terminating zero. */
-static const char *place_text(const uint8_t *text, size_t bytes, char **room)
-{
-    char *copy = *room;
-
-    memcpy(copy, text, bytes);
-    copy[bytes] = '\0';
-    *room += bytes + 1;
-    return copy;
-}
-
 static int decode_metadata(struct dms_cursor *cursor, struct dms_metadata *pair, char **room)
 {
     size_t key_bytes = dms_cursor_u32(cursor);
@@ -135,8 +114,8 @@ static int decode_metadata(struct dms_cursor *cursor, struct dms_metadata *pair,
         return fail_cut();
     if (memchr(text, 0, key_bytes + value_bytes) != NULL)
         return dms_fail(DMS_ERR_CORRUPT, "schema: metadata have a zero byte in them");
-    pair->key = place_text(text, key_bytes, room);
-    pair->value = place_text(text + key_bytes, value_bytes, room);
+    pair->key = dms_text_place(text, key_bytes, room);
+    pair->value = dms_text_place(text + key_bytes, value_bytes, room);
     return DMS_OK;
 }
 

@@ -11,8 +11,10 @@
 
 #include "dmstore/convert.h"
 #include "dmstore/error.h"
+#include "dmstore/fit.h"
 #include "dmstore/frame.h"
 #include "dmstore/npy.h"
+#include "dmstore/reader.h"
 #include "dmstore/sample.h"
 #include "dmstore/schema.h"
 #include "dmstore/snapshot.h"

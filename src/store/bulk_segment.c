@@ -15,14 +15,16 @@
 #define BULK_SEGMENT_BYTES (UINT64_C(1) << 30)
 
 int dms_segment_create_anew(struct dms_store *store, uint64_t number, enum dms_segment_kind kind,
-                            const struct dms_schema *schema, struct dms_segment_writer *writer)
+                            const struct dms_schema *schema, uint64_t features,
+                            struct dms_segment_writer *writer)
 {
     dms_segment_writer_close(writer);
     char *path = dms_path_segment(store->path, number);
     int status = path ? dms_file_remove(path) : DMS_ERR_NO_MEMORY;
     free(path);
     return status ? status
-                  : dms_segment_create(store->path, store->uuid, number, kind, schema, writer);
+                  : dms_segment_create(store->path, store->uuid, number, kind, schema, features,
+                                       writer);
 }
 
 /* Changes the index's own bookkeeping, for which no commit record is needed. */
@@ -98,7 +100,7 @@ static int allot_segment(struct dms_index_txn *txn, struct dms_index_meta *meta,
     begin->is_new = status == DMS_END;
     if (status == DMS_END) {
         uint64_t number = meta->next_segment++;
-        status = dms_segment_create_anew(begin->store, number, DMS_SEGMENT_BULK, begin->schema,
+        status = dms_segment_create_anew(begin->store, number, DMS_SEGMENT_BULK, begin->schema, 0,
                                          begin->writer);
         if (begin->may_continue) {
             meta->bulk_segment = number;

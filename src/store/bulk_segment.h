@@ -11,7 +11,8 @@
 /* Creates a segment file under the writer lock, anew where a crash left one that the index never
  * knew. */
 int dms_segment_create_anew(struct dms_store *store, uint64_t number, enum dms_segment_kind kind,
-                            const struct dms_schema *schema, struct dms_segment_writer *writer);
+                            const struct dms_schema *schema, uint64_t features,
+                            struct dms_segment_writer *writer);
 
 /* Begins to write to a bulk segment: to a new one, or (may_continue) to the last one as long as
  * that is short and nobody else is writing to it, so that sealing does not make a file a group. */

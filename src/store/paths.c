@@ -4,9 +4,11 @@
 #include "store/paths.h"
 
 #include "base/alloc.h"
+#include "base/endian.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/order.h"
+#include "store/segment.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -86,6 +88,15 @@ out:
     free(numbers);
     free(path);
     return status;
+}
+
+char *dms_path_temporary(const char *path)
+{
+    uint8_t random[DMS_UUID_BYTES];
+    if (dms_uuid_make(random) != 0) {
+        return NULL;
+    }
+    return dms_format("%s.tmp-%016" PRIx64, path, dms_load_u64(random));
 }
 
 /* Magic numbers of statfs(2) and of the file systems' own documentation. */

@@ -13,6 +13,9 @@ char *dms_path_segment(const char *store_path, uint64_t number);
 char *dms_path_index(const char *store_path);
 char *dms_path_lock(const char *store_path);
 
+/* A name beside `path` that nobody else uses. */
+char *dms_path_temporary(const char *path);
+
 /* Whether a file name of segments/ is that of a segment; *number is its number then. */
 bool dms_segment_name_parse(const char *name, uint64_t *number);
 

@@ -40,12 +40,15 @@ uint64_t dms_now_ns(void)
 
 static int add_segment_block(struct dms_segment_writer *writer,
                              const uint8_t store_uuid[DMS_UUID_BYTES],
-                             const struct dms_schema *schema)
+                             const struct dms_schema *schema, uint64_t features)
 {
+    bool is_for_readers = writer->kind >= DMS_SEGMENT_MANIFEST;
     struct dms_segment_fields fields = {
         .number = writer->number,
         .major = DMS_FORMAT_MAJOR,
         .minor = DMS_FORMAT_MINOR,
+        .features_read_only = is_for_readers ? 0 : features,
+        .features_incompatible = is_for_readers ? features : 0,
         .created_ns = dms_now_ns(),
         .kind = writer->kind,
     };
@@ -53,7 +56,7 @@ static int add_segment_block(struct dms_segment_writer *writer,
     struct dms_buffer payload = {0};
     memcpy(fields.store_uuid, store_uuid, DMS_UUID_BYTES);
     memcpy(fields.segment_uuid, writer->uuid, DMS_UUID_BYTES);
-    int status = dms_schema_encode(schema, &encoded);
+    int status = schema ? dms_schema_encode(schema, &encoded) : 0;
     if (status == 0) {
         fields.schema = encoded.data;
         fields.schema_bytes = (uint32_t)encoded.size;
@@ -85,7 +88,8 @@ static int lock_bulk(const struct dms_segment_writer *writer)
 
 int dms_segment_create_at(const char *path, const uint8_t store_uuid[DMS_UUID_BYTES],
                           uint64_t number, enum dms_segment_kind kind,
-                          const struct dms_schema *schema, struct dms_segment_writer *writer)
+                          const struct dms_schema *schema, uint64_t features,
+                          struct dms_segment_writer *writer)
 {
     struct dms_segment_writer made = {
         .number = number, .kind = kind, .descriptor = -1, .is_new = true};
@@ -102,7 +106,7 @@ int dms_segment_create_at(const char *path, const uint8_t store_uuid[DMS_UUID_BY
         status = made.descriptor;
     } else {
         status = kind == DMS_SEGMENT_BULK ? lock_bulk(&made) : 0;
-        status = status ? status : add_segment_block(&made, store_uuid, schema);
+        status = status ? status : add_segment_block(&made, store_uuid, schema, features);
     }
     if (status != 0) {
         if (made.descriptor >= 0) {
@@ -117,13 +121,13 @@ int dms_segment_create_at(const char *path, const uint8_t store_uuid[DMS_UUID_BY
 
 int dms_segment_create(const char *store_path, const uint8_t store_uuid[DMS_UUID_BYTES],
                        uint64_t number, enum dms_segment_kind kind, const struct dms_schema *schema,
-                       struct dms_segment_writer *writer)
+                       uint64_t features, struct dms_segment_writer *writer)
 {
     char *path = dms_path_segment(store_path, number);
     if (!path) {
         return DMS_ERR_NO_MEMORY;
     }
-    int status = dms_segment_create_at(path, store_uuid, number, kind, schema, writer);
+    int status = dms_segment_create_at(path, store_uuid, number, kind, schema, features, writer);
     free(path);
     return status;
 }

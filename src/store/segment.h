@@ -28,17 +28,19 @@ struct dms_segment_writer {
     struct dms_buffer header_hashes; /* of the blocks since `committed`, 8 bytes each */
 };
 
-/* Creates segment `number` (the file must not exist) with its segment block pending. A bulk segment
- * is flock'ed for as long as it is open, so that others can tell it from what a crash left behind.
- */
+/* Creates segment `number` (the file must not exist) with its segment block pending. features: the
+ * bits of what the store has by now (0, or DMS_FEATURE_FITS). A bulk segment is flock'ed for as
+ * long as it is open, so that others can tell it from what a crash left behind. */
 int dms_segment_create(const char *store_path, const uint8_t store_uuid[DMS_UUID_BYTES],
                        uint64_t number, enum dms_segment_kind kind, const struct dms_schema *schema,
-                       struct dms_segment_writer *writer);
+                       uint64_t features, struct dms_segment_writer *writer);
 
-/* The same for a file anywhere (spool files, manifests: number 0). */
+/* The same for a file anywhere (spool files, manifests, parts of fits: number 0). schema may be
+ * NULL for a part of a fit. */
 int dms_segment_create_at(const char *path, const uint8_t store_uuid[DMS_UUID_BYTES],
                           uint64_t number, enum dms_segment_kind kind,
-                          const struct dms_schema *schema, struct dms_segment_writer *writer);
+                          const struct dms_schema *schema, uint64_t features,
+                          struct dms_segment_writer *writer);
 
 /* Opens an existing segment to append after `committed` bytes. A longer file has the tail of a
  * crashed transaction, which is cut
@@ -78,8 +80,8 @@ struct dms_segment_mark dms_segment_mark(const struct dms_segment_writer *writer
  * the last failure's message. */
 void dms_segment_rollback(struct dms_segment_writer *writer, struct dms_segment_mark mark);
 
-/* Opens a segment file for reading, raising the number of files that this process may have open when
- * that is not enough. Returns the descriptor, or an error code (< 0) with errno set. */
+/* Opens a segment file for reading, raising the number of files that this process may have open
+ * when that is not enough. Returns the descriptor, or an error code (< 0) with errno set. */
 int dms_segment_open(const char *path);
 
 /* Reads the header of the block at `offset` of an open segment file, which must end within `limit`.

@@ -31,28 +31,16 @@ static int add_state(const struct dms_snapshot *snapshot, struct dms_segment_wri
     return status;
 }
 
-/* A name beside `path` that nobody else uses. */
-static char *temporary_name(const char *path)
-{
-    uint8_t random[DMS_UUID_BYTES];
-    uint64_t number;
-    if (dms_uuid_make(random) != 0) {
-        return NULL;
-    }
-    memcpy(&number, random, sizeof number);
-    return dms_format("%s.tmp-%016" PRIx64, path, number);
-}
-
 int dms_snapshot_write_manifest(const dms_snapshot *snapshot, const char *path)
 {
     struct dms_segment_writer writer = {.descriptor = -1};
     char *directory = dms_path_parent(path);
-    char *temporary = temporary_name(path);
+    char *temporary = dms_path_temporary(path);
     bool is_there = false;
     int status = directory && temporary ? 0 : DMS_ERR_NO_MEMORY;
     if (status == 0) {
         status = dms_segment_create_at(temporary, snapshot->store_uuid, 0, DMS_SEGMENT_MANIFEST,
-                                       snapshot->catalog.schema, &writer);
+                                       snapshot->catalog.schema, 0, &writer);
         is_there = status == 0;
     }
     if (status == 0) {

@@ -90,7 +90,7 @@ static int write_file(const char *spool, const char *name, const uint8_t store_u
     int status = temporary && final ? 0 : DMS_ERR_NO_MEMORY;
     if (status == 0) {
         status =
-            dms_segment_create_at(temporary, store_uuid, 0, DMS_SEGMENT_SPOOL, schema, &writer);
+            dms_segment_create_at(temporary, store_uuid, 0, DMS_SEGMENT_SPOOL, schema, 0, &writer);
     }
     if (status == 0) {
         status = write_blocks(schema, rows, row_ct, &writer);

@@ -222,6 +222,10 @@ static uint64_t block_number(const struct dms_block *block)
         return block->state_sequence;
     case DMS_BLOCK_COMMIT:
         return block->commit.sequence;
+    case DMS_BLOCK_FIT:
+        return block->fit;
+    case DMS_BLOCK_FIT_PART:
+        return block->fit_part.part;
     case DMS_BLOCK_SEGMENT:
         break;
     }

@@ -20,7 +20,7 @@ struct dms_found_block {
     uint64_t payload_bytes;
     uint64_t payload_hash;
     uint64_t header_hash;
-    uint64_t number;    /* of the group, batch, state or commit */
+    uint64_t number;    /* of the group, batch, state, commit, fit or part of a fit */
     uint32_t column_id; /* of chunks and directories */
     uint8_t type;       /* enum dms_block_type */
     bool is_good;       /* nothing is known against it */

@@ -153,7 +153,7 @@ static void test_refused(void)
     unsigned accepted = 0;
 
     refused("another magic", DMS_ERR_CORRUPT, 0, 'x');
-    refused("a type of the future", DMS_ERR_VERSION, 8, 7);
+    refused("a type of the future", DMS_ERR_VERSION, 8, 9);
     refused("type 0", DMS_ERR_VERSION, 8, 0);
     refused("a segment block in the middle", DMS_ERR_CORRUPT, 8, DMS_BLOCK_SEGMENT);
     refused("a header version of the future", DMS_ERR_VERSION, 9, 2);
@@ -228,10 +228,10 @@ static void test_segment_fields(void)
     is_int(dms_segment_fields_decode(buffer.data, buffer.size, &decoded), DMS_ERR_CORRUPT,
            "so is padding that is not zero");
     buffer.data[buffer.size - 1] = 0;
-    buffer.data[80] = 5;
+    buffer.data[80] = 6;
     is_int(dms_segment_fields_decode(buffer.data, buffer.size, &decoded), DMS_ERR_CORRUPT,
            "and an unknown kind");
-    buffer.data[64] = 1;
+    buffer.data[64] = 2;
     is_int(dms_segment_fields_decode(buffer.data, buffer.size, &decoded), DMS_ERR_VERSION,
            "an incompatible feature: update");
     buffer.data[64] = 0;

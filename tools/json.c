@@ -84,16 +84,17 @@ static void write_text(FILE *file, const char *text)
 
 static void write_indent(const struct json_writer *json)
 {
-    fprintf(json->file, "\n%*s", (int)(2 * json->depth), "");
+    if (!json->on_one_line)
+        fprintf(json->file, "\n%*s", (int)(2 * json->depth), "");
 }
 
-/* Writes what stands before a value: comma, newline, indent and key. */
+/* Writes what stands before a value: comma, newline or blank, indent and key. */
 static void write_lead(struct json_writer *json, const char *key)
 {
     if (json->depth == 0)
         return;
     if (json->has_members[json->depth])
-        fputc(',', json->file);
+        fputs(json->on_one_line ? ", " : ",", json->file);
     json->has_members[json->depth] = true;
     write_indent(json);
     if (key) {
@@ -105,6 +106,11 @@ static void write_lead(struct json_writer *json, const char *key)
 void json_begin(struct json_writer *json, FILE *file)
 {
     *json = (struct json_writer){.file = file};
+}
+
+void json_begin_line(struct json_writer *json, FILE *file)
+{
+    *json = (struct json_writer){.file = file, .on_one_line = true};
 }
 
 void json_end(struct json_writer *json)

@@ -28,10 +28,13 @@
 struct json_writer {
     FILE *file;
     unsigned depth;
+    bool on_one_line;
     bool has_members[JSON_DEPTH_MAX + 1]; /* of the object or array open at each depth */
 };
 
 void json_begin(struct json_writer *json, FILE *file);
+/* For JSON lines: the value is written without line breaks. */
+void json_begin_line(struct json_writer *json, FILE *file);
 void json_end(struct json_writer *json); /* the newline after the outermost value */
 void json_object_open(struct json_writer *json, const char *key);
 void json_object_close(struct json_writer *json);

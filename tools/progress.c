@@ -103,6 +103,16 @@ static void draw(const struct progress *progress, uint64_t done, uint64_t total,
     fflush(stderr);
 }
 
+/* Whether it is time to draw again. */
+static bool is_due(struct progress *progress, uint64_t now_ns)
+{
+    if (progress->drawn && now_ns - progress->last_drawn_ns < REDRAW_NS)
+        return false;
+    progress->drawn = true;
+    progress->last_drawn_ns = now_ns;
+    return true;
+}
+
 int progress_update(void *context, uint64_t done, uint64_t total)
 {
     struct progress *progress = context;
@@ -116,10 +126,16 @@ int progress_update(void *context, uint64_t done, uint64_t total)
         progress->start_ns = now_ns;
         progress->started = true;
     }
-    if (!progress->drawn || now_ns - progress->last_drawn_ns >= REDRAW_NS) {
+    if (is_due(progress, now_ns))
         draw(progress, done, total, now_ns);
-        progress->drawn = true;
-        progress->last_drawn_ns = now_ns;
+    return interruption_came();
+}
+
+int progress_show(struct progress *progress, const char *text)
+{
+    if (progress->drawing && is_due(progress, monotonic_ns())) {
+        fprintf(stderr, "\r\033[K%s %s", progress->label, text);
+        fflush(stderr);
     }
     return interruption_came();
 }

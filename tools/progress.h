@@ -30,6 +30,10 @@ void progress_begin(struct progress *progress, const char *label, enum progress_
  * second. total 0: not known. Returns non-zero once a signal came. */
 int progress_update(void *progress, uint64_t done, uint64_t total);
 
+/* Draws `text`, one line, where the bar would be: for work that is not counted in rows or bytes.
+ * At most ten times a second. Returns non-zero once a signal came. */
+int progress_show(struct progress *progress, const char *text);
+
 /* Takes the bar away. */
 void progress_end(struct progress *progress);
 

@@ -1,0 +1,324 @@
+/*
+ * Runs a fit: gives the solver its problem, readers of the store as sources, and memory; carries
+ * its results to the caller; keeps the checkpoint.
+ */
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "format/fit.h"
+#include "solver/checkpoint.h"
+#include "solver/options.h"
+#include "solver/plan.h"
+#include "solver/problem.h"
+#include "solver/source.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Sources that a solver has open at a time: of the models that it fits and of those that choose. */
+#define OPEN_SOURCES 2
+
+/* The part of the memory that the buffers of all sources may take. */
+#define SOURCE_SHARE 4
+
+struct job {
+    const struct dms_fit_options *options;
+    const struct dms_fit_hooks *hooks;
+    struct dms_source_setting setting;
+    struct dms_problem problem;
+    struct dms_id_range *refit_ranges;
+    int64_t *self; /* of the targets of this job, when they are not the caller's */
+    struct dms_checkpoint checkpoint;
+    uint64_t finished_ct;
+};
+
+/* ---- rows ---- */
+
+/* Adds `range`, which begins after all that are there. */
+static void append_range(struct dms_id_range *ranges, size_t *range_ct, struct dms_id_range range)
+{
+    struct dms_id_range *last = *range_ct > 0 ? &ranges[*range_ct - 1] : NULL;
+
+    if (last && range.first_id - last->first_id == last->id_ct)
+        last->id_ct += range.id_ct;
+    else
+        ranges[(*range_ct)++] = range;
+}
+
+/* Training and validation models together; equal masks may have put one among the other. */
+static int merge_ranges(const struct dms_fit_header *header, struct dms_id_range **ranges,
+                        size_t *range_ct)
+{
+    const struct dms_row_set *left = &header->training, *right = &header->validation;
+    struct dms_id_range *merged = dms_alloc(left->range_ct + right->range_ct, sizeof(*merged));
+    size_t i = 0, k = 0, merged_ct = 0;
+
+    if (!merged)
+        return DMS_ERR_NO_MEMORY;
+    while (i < left->range_ct || k < right->range_ct) {
+        bool take_left =
+            k == right->range_ct ||
+            (i < left->range_ct && left->ranges[i].first_id < right->ranges[k].first_id);
+
+        append_range(merged, &merged_ct, take_left ? left->ranges[i++] : right->ranges[k++]);
+    }
+    *ranges = merged;
+    *range_ct = merged_ct;
+    return 0;
+}
+
+static int set_rows(struct job *job, const struct dms_fit_header *header)
+{
+    struct dms_source_setting *setting = &job->setting;
+    int code = merge_ranges(header, &job->refit_ranges, &setting->range_cts[DMS_ROLE_REFIT]);
+
+    if (code < 0)
+        return code;
+    setting->ranges[DMS_ROLE_REFIT] = job->refit_ranges;
+    setting->ranges[DMS_ROLE_TRAINING] = header->training.ranges;
+    setting->range_cts[DMS_ROLE_TRAINING] = header->training.range_ct;
+    setting->ranges[DMS_ROLE_VALIDATION] = header->validation.ranges;
+    setting->range_cts[DMS_ROLE_VALIDATION] = header->validation.range_ct;
+    job->problem.row_ct[DMS_ROLE_TRAINING] = header->training.row_ct;
+    job->problem.row_ct[DMS_ROLE_VALIDATION] = header->validation.row_ct;
+    job->problem.row_ct[DMS_ROLE_REFIT] = header->training.row_ct + header->validation.row_ct;
+    return 0;
+}
+
+/* ---- the problem ---- */
+
+/* Which example each target of the job is: its own number where there is no map. */
+static int set_self(struct job *job)
+{
+    const struct dms_fit_options *options = job->options;
+    struct dms_problem *problem = &job->problem;
+
+    if (!options->exclude_self)
+        return 0;
+    if (options->self) {
+        problem->self = options->self + problem->first_target;
+        return 0;
+    }
+    job->self = dms_alloc(problem->target_ct, sizeof(*job->self));
+    if (!job->self)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t i = 0; i < problem->target_ct; i++)
+        job->self[i] = (int64_t)(problem->first_target + i);
+    problem->self = job->self;
+    return 0;
+}
+
+static unsigned processor_ct(unsigned thread_ct)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return thread_ct > 0 ? thread_ct : online > 0 ? (unsigned)online : 1;
+}
+
+static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms_fit_header *header,
+                       const struct dms_column *column)
+{
+    const struct dms_fit_options *options = job->options;
+    unsigned thread_ct = processor_ct(options->thread_ct);
+    int code;
+
+    job->setting = (struct dms_source_setting){
+        .snapshot = snapshot,
+        .column = column,
+        .options = options,
+        .first_target = options->first_target,
+        .thread_ct = thread_ct > 4 ? thread_ct / 4 : 1, /* the solver does most of the work */
+        .memory_bytes = options->memory_bytes / SOURCE_SHARE / OPEN_SOURCES,
+    };
+    job->problem = (struct dms_problem){
+        .example_ct = (size_t)header->example_ct,
+        .first_target = options->first_target,
+        .target_ct = (size_t)(dms_fit_options_end(options, column) - options->first_target),
+        .lambda_ct = options->lambda_ct,
+        .lambda_min_ratio = options->lambda_min_ratio,
+        .lambdas = options->lambdas,
+        .tolerance = options->tolerance,
+        .full_path = options->full_path,
+        .standardize = options->standardize,
+        .refit = options->refit,
+        .context = &job->setting,
+        .open = dms_source_open,
+    };
+    code = set_rows(job, header);
+    return code < 0 ? code : set_self(job);
+}
+
+static int check(dms_snapshot *snapshot, const struct dms_fit_header *header,
+                 const struct dms_fit_options *options, uint32_t *column)
+{
+    struct dms_snapshot_info info;
+    int code = dms_fit_options_check(options, dms_snapshot_schema(snapshot), column);
+
+    if (code == 0)
+        code = dms_fit_check_problem(header, options);
+    if (code < 0)
+        return code;
+    dms_snapshot_info(snapshot, &info);
+    if (memcmp(info.store_uuid, header->store_uuid, sizeof(info.store_uuid)) != 0)
+        return dms_fail(DMS_ERR_CONFLICT, "fit '%s' was planned on another store", header->name);
+    return 0;
+}
+
+/* ---- checkpoints ---- */
+
+static int identify_count(struct dms_checkpoint *checkpoint, const char *key, uint64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%" PRIu64, value);
+    return dms_checkpoint_identify(checkpoint, key, text);
+}
+
+/* What a job must share with the one that wrote a checkpoint in order to go on with it: all that
+ * the results depend on. Not the number of threads: a batch job may go on on another machine. */
+static int identify(struct job *job, const struct dms_fit_header *header)
+{
+    struct dms_checkpoint *checkpoint = &job->checkpoint;
+    struct dms_buffer encoded = {0};
+    struct dms_hash128 hash;
+    char text[64];
+    int code = dms_checkpoint_identify(checkpoint, "version", PACKAGE_VERSION);
+
+    if (code == 0)
+        code = dms_checkpoint_identify(checkpoint, "fit", header->name);
+    if (code == 0)
+        code = dms_fit_header_encode(header, &encoded);
+    if (code < 0)
+        goto out;
+    snprintf(text, sizeof(text), "%" PRIu64 ":%" PRIu64, job->problem.first_target,
+             job->problem.first_target + job->problem.target_ct);
+    code = dms_checkpoint_identify(checkpoint, "targets", text);
+    hash = dms_hash128(encoded.data, encoded.size);
+    snprintf(text, sizeof(text), "%016" PRIx64 "%016" PRIx64, hash.high, hash.low);
+    if (code == 0)
+        code = identify_count(checkpoint, "seed", job->options->seed);
+    if (code == 0)
+        code = identify_count(checkpoint, "memory", job->options->memory_bytes);
+    if (code == 0)
+        code = identify_count(checkpoint, "max-epochs", job->options->max_epochs);
+    for (size_t i = 0; code == 0 && i < header->problem_ct; i++)
+        code =
+            dms_checkpoint_identify(checkpoint, header->problem[i].key, header->problem[i].value);
+    if (code == 0)
+        code = dms_checkpoint_identify(checkpoint, "digest of the fit's models and problem", text);
+out:
+    dms_buffer_free(&encoded);
+    return code;
+}
+
+/* Reads what an earlier run left, if it left something. */
+static int read_checkpoint(struct job *job)
+{
+    int code = dms_checkpoint_read(&job->checkpoint, job->hooks->checkpoint_path);
+
+    return code == DMS_ERR_NOT_FOUND ? 0 : code;
+}
+
+static int begin_checkpoint(struct job *job, const struct dms_fit_header *header)
+{
+    const char *path = job->hooks->checkpoint_path;
+    bool exists;
+    int code = identify(job, header);
+
+    if (code < 0)
+        return code;
+    if (job->hooks->resume)
+        return read_checkpoint(job);
+    code = dms_file_exists(path, &exists);
+    if (code == 0 && exists)
+        code = dms_fail(DMS_ERR_EXISTS,
+                        "checkpoint '%s' of an unfinished fit is there: resume it, or remove the "
+                        "file to begin again",
+                        path);
+    return code;
+}
+
+/* ---- what the solver calls ---- */
+
+static int on_progress(void *context, const struct dms_fit_progress *progress)
+{
+    struct job *job = context;
+    struct dms_fit_progress seen = *progress;
+
+    seen.target_ct = job->problem.target_ct;
+    seen.finished_ct = job->finished_ct;
+    return job->hooks->progress(job->hooks->context, &seen);
+}
+
+static int deliver(void *context, const struct dms_fitted_target *target)
+{
+    struct job *job = context;
+
+    job->finished_ct++;
+    return job->hooks->result(job->hooks->context, target);
+}
+
+static int on_result(void *context, const struct dms_fitted_target *target)
+{
+    struct job *job = context;
+    int code = job->hooks->checkpoint_path ? dms_checkpoint_add(&job->checkpoint, target) : 0;
+
+    return code < 0 ? code : deliver(job, target);
+}
+
+static int on_save(void *context, const void *state, size_t state_bytes)
+{
+    struct job *job = context;
+
+    return dms_checkpoint_write(&job->checkpoint, job->hooks->checkpoint_path, state, state_bytes);
+}
+
+static int solve(struct job *job)
+{
+    const struct dms_fit_options *options = job->options;
+    const char *checkpoint_path = job->hooks->checkpoint_path;
+    struct dms_checkpoint *checkpoint = &job->checkpoint;
+    struct dms_solve_control control = {
+        .thread_ct = options->thread_ct,
+        .memory_bytes = options->memory_bytes - options->memory_bytes / SOURCE_SHARE,
+        .max_epochs = options->max_epochs,
+        .progress = job->hooks->progress ? on_progress : NULL,
+        .result = on_result,
+        .save = checkpoint_path ? on_save : NULL,
+        .context = job,
+        .state = checkpoint->has_state ? checkpoint->state.data : NULL,
+        .state_bytes = checkpoint->state.size,
+    };
+    int code = dms_checkpoint_each(checkpoint, deliver, job);
+
+    if (code < 0 || job->finished_ct == job->problem.target_ct)
+        return code;
+    code = dms_saga_solve(&job->problem, &control);
+    if (code == 0 && checkpoint_path)
+        code = dms_checkpoint_write(checkpoint, checkpoint_path, NULL, 0);
+    return code;
+}
+
+int dms_fit_run(dms_snapshot *snapshot, const struct dms_fit_header *header,
+                const struct dms_fit_options *options, const struct dms_fit_hooks *hooks)
+{
+    struct job job = {.options = options, .hooks = hooks};
+    uint32_t column;
+    int code = check(snapshot, header, options, &column);
+
+    if (code < 0)
+        return code;
+    code = set_problem(&job, snapshot, header, &dms_snapshot_schema(snapshot)->columns[column]);
+    if (code == 0 && hooks->checkpoint_path)
+        code = begin_checkpoint(&job, header);
+    if (code == 0)
+        code = solve(&job);
+    dms_checkpoint_free(&job.checkpoint);
+    free(job.self);
+    free(job.refit_ranges);
+    return code;
+}

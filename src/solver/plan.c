@@ -1,0 +1,160 @@
+/*
+ * Plans a fit: the header that all jobs of its name share, made from the options and the models
+ * of the snapshot, or taken from the fit that is there when this job can join it.
+ */
+#include "solver/plan.h"
+#include "base/alloc.h"
+#include "base/error.h"
+#include "format/fit.h"
+#include "solver/options.h"
+#include "solver/split.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+void dms_fit_header_free(struct dms_fit_header *header)
+{
+    free(header);
+}
+
+/* ---- a new fit ---- */
+
+/* A tenth of the models chooses lambda and none is held out, unless the caller says otherwise. */
+static struct dms_fit_options with_defaults(const struct dms_fit_options *options,
+                                            uint64_t model_ct)
+{
+    struct dms_fit_options resolved = *options;
+
+    if (resolved.held_out_ct == DMS_FIT_DEFAULT)
+        resolved.held_out_ct = 0;
+    if (resolved.validation_ct == DMS_FIT_DEFAULT)
+        resolved.validation_ct =
+            resolved.held_out_ct < model_ct ? (model_ct - resolved.held_out_ct) / 10 : 0;
+    return resolved;
+}
+
+static int plan_new(dms_snapshot *snapshot, const struct dms_fit_options *options,
+                    const struct dms_column *column, const struct dms_model_hashes *hashes,
+                    struct dms_fit_header **header)
+{
+    struct dms_fit_options resolved = with_defaults(options, hashes->model_ct);
+    struct dms_problem_text problem;
+    struct dms_snapshot_info info;
+    struct dms_split split;
+    struct dms_fit_header made;
+    int code;
+
+    if (hashes->model_ct == 0)
+        return dms_fail(DMS_ERR_INVALID, "no model has a value in column %s", column->name);
+    code = dms_split_choose(hashes, resolved.held_out_ct, resolved.validation_ct,
+                            resolved.rows_used, &split);
+    if (code < 0)
+        return dms_fail_prefix(code, "column %s", column->name);
+    dms_snapshot_info(snapshot, &info);
+    dms_problem_describe(&resolved, &problem);
+    made = (struct dms_fit_header){
+        .name = options->name,
+        .output = column->name,
+        .sequence = info.sequence,
+        .example_ct = dms_snapshot_schema(snapshot)->example_ct,
+        .target_ct = column->target_ct,
+        .training = split.training,
+        .validation = split.validation,
+        .held_out = split.held_out,
+        .problem_ct = problem.pair_ct,
+        .problem = problem.pairs,
+    };
+    memcpy(made.store_uuid, info.store_uuid, sizeof(made.store_uuid));
+    code = dms_fit_header_copy(&made, header);
+    dms_split_free(&split);
+    return code;
+}
+
+/* ---- a fit that is there ---- */
+
+static uint64_t count_of(const struct dms_fit_header *header, const char *key)
+{
+    const char *value = dms_problem_value(header->problem, header->problem_ct, key);
+
+    return value ? strtoull(value, NULL, 10) : 0;
+}
+
+int dms_fit_check_problem(const struct dms_fit_header *header,
+                          const struct dms_fit_options *options)
+{
+    struct dms_fit_options resolved = *options;
+    struct dms_fit_header asked = *header;
+    struct dms_problem_text problem;
+
+    if (resolved.held_out_ct == DMS_FIT_DEFAULT)
+        resolved.held_out_ct = count_of(header, "holdout");
+    if (resolved.validation_ct == DMS_FIT_DEFAULT)
+        resolved.validation_ct = count_of(header, "validation");
+    dms_problem_describe(&resolved, &problem);
+    asked.output = options->output;
+    asked.problem = problem.pairs;
+    asked.problem_ct = problem.pair_ct;
+    return dms_fit_header_compare(header, &asked);
+}
+
+static int check_rows(const struct dms_fit_header *header, const struct dms_model_hashes *hashes)
+{
+    int code = dms_row_set_check(&header->training, "training", hashes);
+
+    if (code == 0)
+        code = dms_row_set_check(&header->validation, "validation", hashes);
+    if (code == 0)
+        code = dms_row_set_check(&header->held_out, "held-out", hashes);
+    return code;
+}
+
+/* *fit: NULL when the store has none of this name. */
+static int open_existing(dms_snapshot *snapshot, const char *name, dms_fit **fit)
+{
+    *fit = NULL;
+    for (size_t i = 0; i < dms_snapshot_fit_ct(snapshot); i++) {
+        if (strcmp(dms_snapshot_fit_name(snapshot, i), name) == 0)
+            return dms_fit_open(snapshot, name, fit);
+    }
+    return 0;
+}
+
+int dms_fit_plan(dms_snapshot *snapshot, const struct dms_fit_options *options,
+                 struct dms_fit_header **header)
+{
+    const struct dms_schema *schema = dms_snapshot_schema(snapshot);
+    struct dms_model_hashes hashes = {0};
+    dms_fit *existing = NULL;
+    uint32_t column;
+    int code;
+
+    if (!options->name)
+        return dms_fail(DMS_ERR_INVALID, "the fit has no name");
+    code = dms_fit_name_check(options->name);
+    if (code == 0)
+        code = dms_fit_options_check(options, schema, &column);
+    if (code == 0)
+        code = open_existing(snapshot, options->name, &existing);
+    if (code == 0 && existing) {
+        code = dms_fit_check_problem(dms_fit_get_header(existing), options);
+        if (code < 0)
+            code =
+                dms_fail_prefix(code, "cannot join fit %s, which is there already", options->name);
+    }
+    if (code == 0)
+        code = dms_model_hashes_read(snapshot, column, options->thread_ct, &hashes);
+    if (code < 0)
+        goto out;
+    if (existing) {
+        code = check_rows(dms_fit_get_header(existing), &hashes);
+        code = code < 0 ? dms_fail_prefix(code, "cannot join fit %s", options->name)
+                        : dms_fit_header_copy(dms_fit_get_header(existing), header);
+    } else {
+        code = plan_new(snapshot, options, &schema->columns[column], &hashes, header);
+    }
+out:
+    dms_model_hashes_free(&hashes);
+    dms_fit_close(existing);
+    return code;
+}

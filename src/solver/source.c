@@ -1,0 +1,173 @@
+/*
+ * Sources of minibatches for a solver: a reader with the rows of a role and the targets of a block,
+ * its outputs transformed on the way when that is asked for.
+ */
+#include "solver/source.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "kernels/lanes.h"
+#include "solver/transform.h"
+
+#include <stdlib.h>
+
+/* A solver holds two batches at most. */
+#define HELD_BATCHES 2
+
+/* A batch whose outputs are ours: the rest of it is the reader's. */
+struct transformed {
+    const struct dms_batch *original; /* NULL: free */
+    struct dms_batch batch;
+    float *outputs; /* batch_rows x stride */
+};
+
+struct source {
+    const struct dms_source_setting *setting;
+    dms_reader *reader;
+    const int64_t *labels; /* of the source's targets */
+    size_t target_ct;
+    size_t stride;                            /* of transformed outputs */
+    struct transformed batches[HELD_BATCHES]; /* without outputs when nothing is transformed */
+};
+
+static int source_seek(void *context, uint64_t epoch)
+{
+    struct source *source = context;
+
+    return dms_reader_seek(source->reader, epoch, 0);
+}
+
+static void transform_batch(struct source *source, struct transformed *slot)
+{
+    const struct dms_source_setting *setting = source->setting;
+    const struct dms_batch *original = slot->original;
+    struct dms_transform_shape shape = {
+        .row_ct = original->row_ct,
+        .target_ct = source->target_ct,
+        .class_ct = setting->column->values_per_target,
+        .from_stride = original->output_stride_values,
+        .to_stride = source->stride,
+    };
+
+    dms_transform_apply(setting->options->transform, &shape, source->labels, original->outputs,
+                        slot->outputs);
+    slot->batch = *original;
+    slot->batch.outputs = slot->outputs;
+    slot->batch.output_stride_values = source->stride;
+}
+
+static int source_next(void *context, const struct dms_batch **batch)
+{
+    struct source *source = context;
+    struct transformed *slot = NULL;
+    int code;
+
+    if (source->setting->options->transform == DMS_TRANSFORM_NONE)
+        return dms_reader_next(source->reader, batch);
+    for (size_t i = 0; !slot && i < HELD_BATCHES; i++)
+        slot = source->batches[i].original ? NULL : &source->batches[i];
+    if (!slot)
+        return dms_fail(DMS_ERR_INVALID, "more than %d batches are held at a time", HELD_BATCHES);
+    code = dms_reader_next(source->reader, &slot->original);
+    if (code != 0) {
+        slot->original = NULL;
+        return code;
+    }
+    transform_batch(source, slot);
+    *batch = &slot->batch;
+    return 0;
+}
+
+static void source_release(void *context, const struct dms_batch *batch)
+{
+    struct source *source = context;
+
+    for (size_t i = 0; i < HELD_BATCHES; i++) {
+        struct transformed *slot = &source->batches[i];
+
+        if (slot->original && batch == &slot->batch) {
+            dms_reader_release(source->reader, slot->original);
+            slot->original = NULL;
+            return;
+        }
+    }
+    dms_reader_release(source->reader, batch);
+}
+
+static void source_close(void *context)
+{
+    struct source *source = context;
+
+    if (!source)
+        return;
+    dms_reader_close(source->reader);
+    for (size_t i = 0; i < HELD_BATCHES; i++)
+        free(source->batches[i].outputs);
+    free(source);
+}
+
+static int open_reader(const struct dms_source_setting *setting, enum dms_role role, bool shuffled,
+                       size_t target, size_t target_ct, uint32_t batch_rows, dms_reader **reader)
+{
+    struct dms_reader_options options;
+
+    dms_reader_options_init(&options);
+    options.output = setting->column->name;
+    options.first_target = setting->first_target + target;
+    options.target_ct = target_ct;
+    options.ids = setting->ranges[role];
+    options.id_range_ct = setting->range_cts[role];
+    options.order = shuffled ? DMS_ORDER_QUASI_RANDOM : DMS_ORDER_SEQUENTIAL;
+    options.seed = setting->options->seed;
+    options.batch_rows = batch_rows;
+    options.mask_columns = true;
+    options.dtype = DMS_F32;
+    options.thread_ct = setting->thread_ct;
+    options.memory_bytes = setting->memory_bytes;
+    return dms_reader_open(setting->snapshot, &options, reader);
+}
+
+static int allocate_outputs(struct source *source, uint32_t batch_rows)
+{
+    source->stride = (source->target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
+    for (size_t i = 0; i < HELD_BATCHES; i++) {
+        size_t bytes;
+
+        if (dms_mul_overflow(source->stride * sizeof(float), batch_rows, &bytes))
+            return dms_fail(DMS_ERR_NO_MEMORY, "a batch of %u rows is too large", batch_rows);
+        source->batches[i].outputs = dms_alloc_aligned(64, bytes);
+        if (!source->batches[i].outputs)
+            return DMS_ERR_NO_MEMORY;
+    }
+    return 0;
+}
+
+int dms_source_open(void *context, enum dms_role role, bool shuffled, size_t target,
+                    size_t target_ct, uint32_t batch_rows, struct dms_batch_source *opened)
+{
+    const struct dms_source_setting *setting = context;
+    const struct dms_fit_options *options = setting->options;
+    struct source *source = dms_alloc(1, sizeof(*source));
+    int code;
+
+    if (!source)
+        return DMS_ERR_NO_MEMORY;
+    source->setting = setting;
+    source->target_ct = target_ct;
+    source->labels = options->labels ? options->labels + setting->first_target + target : NULL;
+    code = open_reader(setting, role, shuffled, target, target_ct, batch_rows, &source->reader);
+    if (code == 0 && options->transform != DMS_TRANSFORM_NONE)
+        code = allocate_outputs(source, batch_rows);
+    if (code < 0) {
+        source_close(source);
+        return code;
+    }
+    *opened = (struct dms_batch_source){
+        .context = source,
+        .seek = source_seek,
+        .next = source_next,
+        .release = source_release,
+        .close = source_close,
+    };
+    return 0;
+}

@@ -10,11 +10,9 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/thread.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -99,41 +97,15 @@ static void *work(void *argument)
     return NULL;
 }
 
-static unsigned usable_processors(void)
-{
-    cpu_set_t set;
-    long online;
-
-    /* The affinity, because batch systems give a job less than the whole machine. */
-    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
-        return (unsigned)CPU_COUNT(&set);
-    online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (unsigned)online : 1;
-}
-
 /* Starts workers until there are `wanted`; pool->worker_ct counts those that run. */
 static int start_workers(struct dms_pool *pool, unsigned wanted)
 {
-    sigset_t blocked;
-    sigset_t previous;
-    int error = 0;
+    while (pool->worker_ct < wanted) {
+        int result = dms_thread_start(&pool->workers[pool->worker_ct], work, pool);
 
-    /* Threads inherit the mask. A blocked fault signal would kill the process past its handler. */
-    sigfillset(&blocked);
-    sigdelset(&blocked, SIGBUS);
-    sigdelset(&blocked, SIGSEGV);
-    sigdelset(&blocked, SIGFPE);
-    sigdelset(&blocked, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &blocked, &previous);
-    while (error == 0 && pool->worker_ct < wanted) {
-        error = pthread_create(&pool->workers[pool->worker_ct], NULL, work, pool);
-        if (error == 0)
-            pool->worker_ct++;
-    }
-    pthread_sigmask(SIG_SETMASK, &previous, NULL);
-    if (error != 0) {
-        errno = error;
-        return dms_fail_errno("cannot start thread %u of %u", pool->worker_ct + 2, wanted + 1);
+        if (result < 0)
+            return dms_fail_prefix(result, "thread %u of %u", pool->worker_ct + 2, wanted + 1);
+        pool->worker_ct++;
     }
     return DMS_OK;
 }
@@ -144,7 +116,7 @@ int dms_pool_create(unsigned threads, struct dms_pool **pool)
     int result;
 
     if (threads == 0)
-        threads = usable_processors();
+        threads = dms_processor_ct();
     created = dms_alloc(1, sizeof(*created) + (size_t)(threads - 1) * sizeof(created->workers[0]));
     if (created == NULL)
         return DMS_ERR_NO_MEMORY;

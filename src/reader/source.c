@@ -1,0 +1,135 @@
+/*
+ * The parts of blocks, from the snapshot. Staged rows have no chunks: they are copied out of their
+ * batches, a whole block at once.
+ */
+#include "reader/source.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "format/schema.h"
+
+#include <stdlib.h>
+
+static struct dms_part make_part(const struct dms_column *column, uint32_t position, uint32_t tile,
+                                 uint64_t first_target, uint64_t target_ct)
+{
+    uint64_t tile_first = (uint64_t)tile * column->tile_targets;
+    uint64_t tile_targets = column->target_ct - tile_first;
+    tile_targets = tile_targets < column->tile_targets ? tile_targets : column->tile_targets;
+    uint64_t from = first_target > tile_first ? first_target : tile_first;
+    uint64_t to = tile_first + tile_targets;
+    to = to < first_target + target_ct ? to : first_target + target_ct;
+    return (struct dms_part){
+        .column = position,
+        .tile = tile,
+        .tile_first = tile_first,
+        .tile_targets = tile_targets,
+        .row_bytes = (size_t)dms_column_packed_bytes(column, tile_targets),
+        .first_bit =
+            (size_t)((from - tile_first) * column->values_per_target) * column->element_bits,
+        .value_ct = (size_t)((to - from) * column->values_per_target),
+        .first_value = (size_t)((from - first_target) * column->values_per_target),
+    };
+}
+
+int dms_source_open(dms_snapshot *snapshot, bool has_masks, uint32_t column, uint64_t first_target,
+                    uint64_t target_ct, struct dms_source *source)
+{
+    const struct dms_schema *schema = dms_snapshot_schema(snapshot);
+    const struct dms_column *output = column ? &schema->columns[column] : NULL;
+    uint32_t first_tile = output ? (uint32_t)(first_target / output->tile_targets) : 0;
+    uint32_t end_tile =
+        output ? (uint32_t)((first_target + target_ct - 1) / output->tile_targets) + 1 : 0;
+    struct dms_source made = {.snapshot = snapshot, .output = output, .has_masks = has_masks};
+    made.parts = dms_alloc((size_t)(end_tile - first_tile) + 1, sizeof *made.parts);
+    if (!made.parts) {
+        return DMS_ERR_NO_MEMORY;
+    }
+    if (has_masks) {
+        made.parts[made.part_ct++] = make_part(&schema->columns[DMS_SCHEMA_MASK_COLUMN],
+                                               DMS_SCHEMA_MASK_COLUMN, 0, 0, schema->example_ct);
+    }
+    for (uint32_t tile = first_tile; tile < end_tile; tile++) {
+        made.parts[made.part_ct++] = make_part(output, column, tile, first_target, target_ct);
+    }
+    *source = made;
+    return 0;
+}
+
+void dms_source_clear(struct dms_source *source)
+{
+    free(source->parts);
+    *source = (struct dms_source){0};
+}
+
+int dms_source_decoded_bytes(const struct dms_source *source, const struct dms_row_block *block,
+                             size_t part, size_t *bytes)
+{
+    const struct dms_part *described = &source->parts[part];
+    bool is_raw = false;
+    if (!block->staged) {
+        int status = dms_snapshot_is_raw(source->snapshot, block->group, described->column,
+                                         described->tile, &is_raw);
+        if (status != 0) {
+            return status;
+        }
+    }
+    *bytes = is_raw ? 0 : described->row_bytes * block->row_ct;
+    return 0;
+}
+
+int dms_source_map(const struct dms_source *source, const struct dms_row_block *block, size_t part,
+                   struct dms_row_view *view)
+{
+    if (block->staged) {
+        return DMS_END;
+    }
+    struct dms_mapped_rows rows;
+    int status = dms_snapshot_map_rows(source->snapshot, block->group, source->parts[part].column,
+                                       source->parts[part].tile, &rows);
+    if (status == 0) {
+        *view = (struct dms_row_view){rows.rows, rows.stride, true};
+    }
+    return status;
+}
+
+/* Copies the rows of every batch of a block. */
+static int copy_staged(const struct dms_source *source, const struct dms_row_block *block,
+                       const struct dms_part *part, uint8_t *rows)
+{
+    int status = 0;
+    for (size_t group = block->group; status == 0 && group < block->group + block->group_ct;
+         group++) {
+        struct dms_group_info info;
+        status = dms_snapshot_group(source->snapshot, group, &info);
+        if (status == 0) {
+            status = dms_snapshot_read_packed(source->snapshot, group, part->column, 0, info.row_ct,
+                                              part->tile_first, part->tile_targets, rows);
+            rows += (size_t)info.row_ct * part->row_bytes;
+        }
+    }
+    return status;
+}
+
+int dms_source_decode(const struct dms_source *source, const struct dms_row_block *block,
+                      size_t part, struct dms_buffer *scratch, struct dms_buffer *rows,
+                      struct dms_row_view *view)
+{
+    const struct dms_part *described = &source->parts[part];
+    size_t bytes = described->row_bytes * block->row_ct;
+    if (rows->capacity < bytes) {
+        /* What was in it is of no use, and growing in steps would take more than was counted. */
+        dms_buffer_free(rows);
+    }
+    int status = dms_buffer_reserve(rows, bytes);
+    if (status == 0 && block->staged) {
+        status = copy_staged(source, block, described, rows->data);
+    } else if (status == 0) {
+        status = dms_snapshot_decode_rows(source->snapshot, block->group, described->column,
+                                          described->tile, scratch, rows->data);
+    }
+    if (status == 0) {
+        *view = (struct dms_row_view){rows->data, described->row_bytes, false};
+    }
+    return status;
+}

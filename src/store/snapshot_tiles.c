@@ -1,0 +1,121 @@
+/*
+ * Whole chunks for those who read many rows of them: in place where they are raw, or decoded into
+ * memory that is used again.
+ */
+#include "store/snapshot_parts.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "format/schema.h"
+#include "store/codec.h"
+#include "store/segment.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+int dms_snapshot_is_raw(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                        uint32_t tile, bool *is_raw)
+{
+    const struct dms_column *described = &snapshot->catalog.schema->columns[column];
+    struct dms_tile_directory *directory;
+    int status = dms_snapshot_directory(snapshot, group, column, &directory);
+    if (status != 0) {
+        return status;
+    }
+    *is_raw = false;
+    if (!directory) {
+        return 0;
+    }
+    const struct dms_tile_entry *entry = &directory->tiles[tile];
+    uint64_t first = (uint64_t)tile * described->tile_targets;
+    uint64_t rest = described->target_ct - first;
+    uint64_t row_bytes = dms_column_packed_bytes(
+        described, rest < described->tile_targets ? rest : described->tile_targets);
+    if (entry->payload_bytes < row_bytes * snapshot->catalog.groups[group].row_ct) {
+        return 0;
+    }
+    if (described->kind != DMS_COLUMN_MASK) {
+        /* A code of values that takes as many bytes as the values is not kept. */
+        *is_raw = true;
+        return 0;
+    }
+    /* Sampled masks may take more bytes than short masks themselves: the header tells. */
+    struct dms_chunk_place place;
+    status = dms_snapshot_chunk_place(snapshot, group, column, tile, &place);
+    if (status == 0) {
+        *is_raw = dms_chunk_is_raw(&place.block.chunk);
+    }
+    return status;
+}
+
+int dms_snapshot_map_rows(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                          uint32_t tile, struct dms_mapped_rows *rows)
+{
+    struct dms_tile_directory *directory;
+    const uint8_t *map;
+    int status = dms_snapshot_directory(snapshot, group, column, &directory);
+    if (status != 0) {
+        return status;
+    }
+    struct dms_tile_entry *entry = directory ? &directory->tiles[tile] : NULL;
+    if (!entry || atomic_load_explicit(&entry->verified_stride, memory_order_relaxed) == 0) {
+        struct dms_chunk_place place;
+        status = dms_snapshot_chunk_place(snapshot, group, column, tile, &place);
+        if (status != 0) {
+            return status;
+        }
+        if (!dms_chunk_is_raw(&place.block.chunk)) {
+            return DMS_END;
+        }
+        status = dms_snapshot_verify_raw(&place);
+        if (status != 0) {
+            return dms_snapshot_fail_chunk(snapshot, status, group, column, tile);
+        }
+        entry = place.entry;
+    }
+    const struct dms_group_column *stored = dms_group_record_column(
+        &snapshot->catalog.groups[group], snapshot->catalog.schema->columns[column].id);
+    status = dms_snapshot_map_file(snapshot, stored->segment, &map);
+    if (status != 0) {
+        return dms_snapshot_fail_chunk(snapshot, status, group, column, tile);
+    }
+    *rows = (struct dms_mapped_rows){
+        map + entry->offset + DMS_BLOCK_HEADER_BYTES,
+        atomic_load_explicit(&entry->verified_stride, memory_order_relaxed)};
+    return 0;
+}
+
+/* Reads a payload into the scratch memory and checks its hash. */
+static int read_payload(const struct dms_chunk_place *place, struct dms_buffer *scratch)
+{
+    dms_buffer_clear(scratch);
+    int status = dms_buffer_reserve(scratch, (size_t)place->block.payload_bytes + 1);
+    return status ? status
+                  : dms_block_read_payload(place->file->descriptor, place->file->path,
+                                           &place->block, scratch->data);
+}
+
+int dms_snapshot_decode_rows(struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                             uint32_t tile, struct dms_buffer *scratch, uint8_t *rows)
+{
+    const struct dms_column *described = &snapshot->catalog.schema->columns[column];
+    struct dms_chunk_place place;
+    uint64_t *ids = NULL;
+    int status = dms_snapshot_chunk_place(snapshot, group, column, tile, &place);
+    if (status != 0) {
+        return status;
+    }
+    if (place.block.chunk.encoding == DMS_ENCODING_SAMPLED) {
+        ids = dms_alloc(place.block.chunk.row_ct, sizeof *ids);
+        status = ids ? dms_snapshot_group_ids(snapshot, group, ids) : DMS_ERR_NO_MEMORY;
+    }
+    if (status == 0) {
+        status = read_payload(&place, scratch);
+    }
+    if (status == 0) {
+        status = dms_chunk_decode(described, &place.block, scratch->data, ids, false, rows);
+    }
+    free(ids);
+    return status ? dms_snapshot_fail_chunk(snapshot, status, group, column, tile) : 0;
+}

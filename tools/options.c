@@ -118,7 +118,7 @@ static void print_help(const struct tool_usage *usage)
 {
     const struct tool_option help = OPTION_FLAG("help", 0, NULL, "print this text");
 
-    printf("Usage: dmstore %s %s\n\n%s\nOptions:\n", usage->command, usage->synopsis,
+    printf("Usage: %s %s %s\n\n%s\nOptions:\n", tool_program_name, usage->command, usage->synopsis,
            usage->description);
     for (const struct tool_option *option = usage->options; option->name; option++)
         print_option(option);
@@ -302,8 +302,8 @@ int tool_options_parse(const struct tool_usage *usage, int argc, char **argv, ch
         goto out;
     count = (size_t)(argc - optind);
     if (count < usage->positional_min) {
-        status = tool_fail_usage(usage->command, "an argument is missing: dmstore %s %s",
-                                 usage->command, usage->synopsis);
+        status = tool_fail_usage(usage->command, "an argument is missing: %s %s %s",
+                                 tool_program_name, usage->command, usage->synopsis);
         goto out;
     }
     if (count > usage->positional_max) {

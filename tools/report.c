@@ -13,13 +13,15 @@
 #include <dmstore/error.h>
 #include <dmstore/store.h>
 
+const char *tool_program_name = "dmstore";
+
 static void print_message(const char *command, const char *label, const char *format,
                           va_list arguments)
 {
     /* What was printed before must not come after the message when both go to one terminal. */
     fflush(stdout);
     flockfile(stderr);
-    fprintf(stderr, "dmstore %s: %s", command, label);
+    fprintf(stderr, "%s %s: %s", tool_program_name, command, label);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     funlockfile(stderr);
@@ -49,7 +51,7 @@ int tool_fail_usage(const char *command, const char *format, ...)
     va_start(arguments, format);
     print_message(command, "", format, arguments);
     va_end(arguments);
-    fprintf(stderr, "Try 'dmstore %s --help'.\n", command);
+    fprintf(stderr, "Try '%s %s --help'.\n", tool_program_name, command);
     return TOOL_USAGE;
 }
 

@@ -16,6 +16,9 @@ enum tool_status {
     TOOL_USAGE = 2,  /* the command line is wrong */
 };
 
+/* What messages and --help call the program: "dmstore", unless main sets another name first. */
+extern const char *tool_program_name;
+
 /* Prints "dmstore COMMAND: text"; returns TOOL_FAILED. */
 int tool_fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

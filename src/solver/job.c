@@ -7,11 +7,11 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "format/fit.h"
+#include "solver/batch_source.h"
 #include "solver/checkpoint.h"
 #include "solver/options.h"
 #include "solver/plan.h"
 #include "solver/problem.h"
-#include "solver/source.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@
 struct job {
     const struct dms_fit_options *options;
     const struct dms_fit_hooks *hooks;
-    struct dms_source_setting setting;
+    struct dms_batch_source_setting setting;
     struct dms_problem problem;
     struct dms_id_range *refit_ranges;
     int64_t *self; /* of the targets of this job, when they are not the caller's */
@@ -73,7 +73,7 @@ static int merge_ranges(const struct dms_fit_header *header, struct dms_id_range
 
 static int set_rows(struct job *job, const struct dms_fit_header *header)
 {
-    struct dms_source_setting *setting = &job->setting;
+    struct dms_batch_source_setting *setting = &job->setting;
     int code = merge_ranges(header, &job->refit_ranges, &setting->range_cts[DMS_ROLE_REFIT]);
 
     if (code < 0)
@@ -126,7 +126,7 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
     unsigned thread_ct = processor_ct(options->thread_ct);
     int code;
 
-    job->setting = (struct dms_source_setting){
+    job->setting = (struct dms_batch_source_setting){
         .snapshot = snapshot,
         .column = column,
         .options = options,
@@ -146,7 +146,7 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .standardize = options->standardize,
         .refit = options->refit,
         .context = &job->setting,
-        .open = dms_source_open,
+        .open = dms_batch_source_open,
     };
     code = set_rows(job, header);
     return code < 0 ? code : set_self(job);

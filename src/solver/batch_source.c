@@ -2,7 +2,7 @@
  * Sources of minibatches for a solver: a reader with the rows of a role and the targets of a block,
  * its outputs transformed on the way when that is asked for.
  */
-#include "solver/source.h"
+#include "solver/batch_source.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -22,7 +22,7 @@ struct transformed {
 };
 
 struct source {
-    const struct dms_source_setting *setting;
+    const struct dms_batch_source_setting *setting;
     dms_reader *reader;
     const int64_t *labels; /* of the source's targets */
     size_t target_ct;
@@ -39,7 +39,7 @@ static int source_seek(void *context, uint64_t epoch)
 
 static void transform_batch(struct source *source, struct transformed *slot)
 {
-    const struct dms_source_setting *setting = source->setting;
+    const struct dms_batch_source_setting *setting = source->setting;
     const struct dms_batch *original = slot->original;
     struct dms_transform_shape shape = {
         .row_ct = original->row_ct,
@@ -106,8 +106,9 @@ static void source_close(void *context)
     free(source);
 }
 
-static int open_reader(const struct dms_source_setting *setting, enum dms_role role, bool shuffled,
-                       size_t target, size_t target_ct, uint32_t batch_rows, dms_reader **reader)
+static int open_reader(const struct dms_batch_source_setting *setting, enum dms_role role,
+                       bool shuffled, size_t target, size_t target_ct, uint32_t batch_rows,
+                       dms_reader **reader)
 {
     struct dms_reader_options options;
 
@@ -142,10 +143,10 @@ static int allocate_outputs(struct source *source, uint32_t batch_rows)
     return 0;
 }
 
-int dms_source_open(void *context, enum dms_role role, bool shuffled, size_t target,
-                    size_t target_ct, uint32_t batch_rows, struct dms_batch_source *opened)
+int dms_batch_source_open(void *context, enum dms_role role, bool shuffled, size_t target,
+                          size_t target_ct, uint32_t batch_rows, struct dms_batch_source *opened)
 {
-    const struct dms_source_setting *setting = context;
+    const struct dms_batch_source_setting *setting = context;
     const struct dms_fit_options *options = setting->options;
     struct source *source = dms_alloc(1, sizeof(*source));
     int code;

@@ -38,7 +38,7 @@ struct dms_lane_updates {
 
     /*
      * corrections[i, l] = residuals[i, l] - table[ranks[i], l], which becomes residuals[i, l];
-     * correction_sum[l] = their sum.
+     * correction_sum[l] = their sum. corrections may be residuals.
      */
     void (*exchange)(size_t row_ct, const uint64_t *ranks, const void *residuals, void *table,
                      void *corrections, double *correction_sum);

@@ -1,0 +1,63 @@
+/*
+ * A block of targets on its way through the stages of a fit: the path on the training models, the
+ * refit on training and validation models, and the certificate in double precision. In every stage
+ * all targets share each pass over the rows; within it a target goes its own way, lambda by lambda.
+ */
+#ifndef DMS_SOLVER_BLOCK_H
+#define DMS_SOLVER_BLOCK_H
+
+#include "solver/design.h"
+#include "solver/target_path.h"
+#include "solver/tile.h"
+
+struct dms_pool;
+
+enum dms_stage {
+    DMS_STAGE_PATH,   /* all lambdas, on the training models */
+    DMS_STAGE_REFIT,  /* the chosen lambda, on training and validation models */
+    DMS_STAGE_FINISH, /* the same in double precision, until the gap of what is stored is proven */
+};
+#define DMS_STAGE_CT 3
+
+/* What all blocks of a fit share. */
+struct dms_solver_run {
+    const struct dms_problem *problem;
+    const struct dms_solve_control *control;
+    struct dms_pool *pool;
+    unsigned thread_ct;
+    uint32_t batch_rows;
+    struct dms_tile_scratch *scratch;        /* thread_ct of them */
+    struct dms_design *designs[DMS_ROLE_CT]; /* of training and refit */
+    uint64_t block_ct;
+    uint64_t finished_ct; /* targets of earlier blocks */
+};
+
+struct dms_block {
+    struct dms_solver_run *run;
+    uint64_t index;
+    size_t first, target_ct; /* of the problem's targets */
+    struct dms_target_path *paths;
+    enum dms_stage stage;
+    uint64_t epoch; /* passes of this stage */
+};
+
+int dms_block_create(struct dms_solver_run *run, uint64_t index, size_t first, size_t target_ct,
+                     struct dms_block **block);
+void dms_block_free(struct dms_block *block);
+
+/* From the state that a block saved: goes on there. */
+int dms_block_restore(struct dms_block *block, struct dms_cursor *cursor);
+/* Has the state of the block kept. */
+int dms_block_checkpoint(const struct dms_block *block);
+
+/* Solves all targets; then every path's model, gap and flags are final. */
+int dms_block_solve(struct dms_block *block);
+
+/* Bytes that one tile of targets needs in the stage that needs most. */
+uint64_t dms_block_tile_bytes(const struct dms_problem *problem);
+
+/* Bytes of a value in the solver's tables: float, or double where float could not reach the
+ * tolerance. */
+size_t dms_block_real_bytes(const struct dms_problem *problem);
+
+#endif

@@ -1,0 +1,203 @@
+/*
+ * Minibatch SAGA on the CPU: what all targets share is measured once, then the targets are solved
+ * in blocks that fit the memory.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/pool.h"
+#include "solver/block.h"
+
+/* Batches between these sizes: below, tables of subset sums and steps cost more than they give;
+ * above, there are too few steps in an epoch. */
+#define SMALLEST_BATCH 512
+#define LARGEST_BATCH 4096
+/* Steps in an epoch of few rows. */
+#define STEPS_PER_EPOCH 8
+
+static int check_problem(const struct dms_problem *problem)
+{
+    if (problem->target_ct == 0 || problem->example_ct == 0)
+        return dms_fail(DMS_ERR_INVALID, "there is nothing to fit: %zu targets, %zu examples",
+                        problem->target_ct, problem->example_ct);
+    if (problem->row_ct[DMS_ROLE_TRAINING] < 1)
+        return dms_fail(DMS_ERR_INVALID, "there is no model to train on");
+    if (!(problem->tolerance > 0))
+        return dms_fail(DMS_ERR_INVALID, "the tolerance must be above 0, not %g",
+                        problem->tolerance);
+    if (problem->lambda_ct == 0)
+        return dms_fail(DMS_ERR_INVALID, "a path needs at least one lambda");
+    for (uint32_t i = 0; problem->lambdas && i < problem->lambda_ct; i++) {
+        if (!(problem->lambdas[i] > 0) || !isfinite(problem->lambdas[i]))
+            return dms_fail(DMS_ERR_INVALID, "lambda %" PRIu32 " is %g: it must be above 0", i,
+                            problem->lambdas[i]);
+        if (i > 0 && !(problem->lambdas[i] < problem->lambdas[i - 1]))
+            return dms_fail(DMS_ERR_INVALID, "lambda %" PRIu32 " is not below the one before it",
+                            i);
+    }
+    if (!problem->lambdas && !(problem->lambda_min_ratio > 0 && problem->lambda_min_ratio < 1))
+        return dms_fail(DMS_ERR_INVALID,
+                        "the ratio of the smallest lambda must be between 0 and 1,"
+                        " not %g",
+                        problem->lambda_min_ratio);
+    return DMS_OK;
+}
+
+/* b* = 1 + mu (N - 1) / (4 L) is the largest batch that costs no additional epochs (Gazagnadou,
+ * Gower, Salmon 2019, sec. 4), with the eigenvalues of random masks: (1 +- sqrt(d / N))^2. */
+static uint32_t choose_batch(const struct dms_problem *problem)
+{
+    double rows = (double)problem->row_ct[DMS_ROLE_TRAINING];
+    double ratio = sqrt((double)problem->example_ct / rows);
+    double smallest = ratio < 1 ? (1 - ratio) * (1 - ratio) : 0;
+    double batch = 1 + smallest * (rows - 1) / (4 * (1 + ratio) * (1 + ratio));
+
+    batch = fmin(fmax(batch, SMALLEST_BATCH), LARGEST_BATCH);
+    batch = fmin(batch, fmax(rows / STEPS_PER_EPOCH, 8));
+    return (uint32_t)(batch + 7) & ~UINT32_C(7);
+}
+
+static int make_designs(struct dms_solver_run *run)
+{
+    static const enum dms_role roles[] = {DMS_ROLE_TRAINING, DMS_ROLE_REFIT};
+
+    for (size_t i = 0; i < (run->problem->refit ? 2 : 1); i++) {
+        int rc = dms_design_create(run->problem, roles[i], &run->designs[roles[i]]);
+
+        if (rc == DMS_OK)
+            rc = dms_design_measure(run->designs[roles[i]], run->problem, roles[i]);
+        if (rc < 0)
+            return rc;
+    }
+    return DMS_OK;
+}
+
+/* Targets of one block: as many as the memory holds beside what all share. */
+static int choose_block(const struct dms_solver_run *run, size_t *target_ct)
+{
+    size_t example_ct = run->problem->example_ct;
+    uint64_t tile_bytes = dms_block_tile_bytes(run->problem);
+    uint64_t lanes = DMS_LANES * sizeof(double);
+    uint64_t scratch = (uint64_t)run->thread_ct * lanes * (4 * run->batch_rows + example_ct);
+    /* Penalties of both precisions for two designs. */
+    uint64_t shared = scratch + 4 * lanes * example_ct;
+    uint64_t memory = run->control->memory_bytes;
+    uint64_t tile_ct = memory > shared ? (memory - shared) / tile_bytes : 0;
+    uint64_t all = (run->problem->target_ct + DMS_LANES - 1) / DMS_LANES;
+
+    if (tile_ct == 0)
+        return dms_fail(DMS_ERR_INVALID,
+                        "a block of %d targets needs %" PRIu64 " MiB of memory, and %" PRIu64
+                        " MiB are allowed: allow more",
+                        DMS_LANES, (shared + tile_bytes) / 1048576 + 1, memory / 1048576);
+    if (tile_ct > all)
+        tile_ct = all;
+    /* Blocks of about one size. */
+    tile_ct = (all + (all + tile_ct - 1) / tile_ct - 1) / ((all + tile_ct - 1) / tile_ct);
+    *target_ct = tile_ct * DMS_LANES;
+    return DMS_OK;
+}
+
+static int prepare(struct dms_solver_run *run)
+{
+    int rc = dms_pool_create(run->control->thread_ct, &run->pool);
+
+    if (rc < 0)
+        return rc;
+    run->thread_ct = dms_pool_threads(run->pool);
+    run->batch_rows = choose_batch(run->problem);
+    run->scratch = dms_alloc(run->thread_ct, sizeof *run->scratch);
+    if (!run->scratch)
+        return DMS_ERR_NO_MEMORY;
+    for (unsigned t = 0; rc == DMS_OK && t < run->thread_ct; t++)
+        rc = dms_tile_scratch_create(run->problem->example_ct, run->batch_rows, &run->scratch[t]);
+    return rc == DMS_OK ? make_designs(run) : rc;
+}
+
+static void release(struct dms_solver_run *run)
+{
+    for (unsigned t = 0; run->scratch && t < run->thread_ct; t++)
+        dms_tile_scratch_free(&run->scratch[t]);
+    free(run->scratch);
+    for (int role = 0; role < DMS_ROLE_CT; role++)
+        dms_design_free(run->designs[role]);
+    dms_pool_free(run->pool);
+}
+
+static int hand_out(const struct dms_block *block)
+{
+    const struct dms_solve_control *control = block->run->control;
+
+    for (size_t i = 0; i < block->target_ct; i++) {
+        struct dms_fitted_target result;
+        int rc;
+
+        dms_target_path_result(&block->paths[i], &result);
+        rc = control->result(control->context, &result);
+        if (rc < 0)
+            return rc;
+    }
+    return DMS_OK;
+}
+
+static int solve_block(struct dms_solver_run *run, uint64_t index, size_t first, size_t target_ct,
+                       struct dms_cursor *saved)
+{
+    struct dms_block *block = NULL;
+    int rc = dms_block_create(run, index, first, target_ct, &block);
+
+    if (rc == DMS_OK)
+        rc = saved ? dms_block_restore(block, saved) : dms_block_checkpoint(block);
+    if (rc == DMS_OK)
+        rc = dms_block_solve(block);
+    if (rc == DMS_OK)
+        rc = hand_out(block);
+    dms_block_free(block);
+    return rc;
+}
+
+int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_control *control)
+{
+    struct dms_problem own = *problem;
+    struct dms_solver_run run = {.problem = &own, .control = control};
+    struct dms_cursor cursor = dms_cursor_begin(control->state, control->state_bytes);
+    size_t block_targets = 0;
+    uint64_t first_block = 0;
+    int rc = check_problem(problem);
+
+    if (rc < 0)
+        return rc;
+    /* Without validation models the path was fitted to all there are. */
+    own.refit = problem->refit && problem->row_ct[DMS_ROLE_VALIDATION] > 0;
+    rc = prepare(&run);
+    if (rc == DMS_OK)
+        rc = choose_block(&run, &block_targets);
+    if (rc < 0)
+        goto out;
+    run.block_ct = (problem->target_ct + block_targets - 1) / block_targets;
+    if (control->state) {
+        struct dms_cursor peek = cursor;
+
+        first_block = dms_cursor_u64(&peek);
+        if (peek.bad || first_block >= run.block_ct) {
+            rc = dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
+                                            "resume with the same memory");
+            goto out;
+        }
+    }
+    for (uint64_t b = first_block; rc == DMS_OK && b < run.block_ct; b++) {
+        size_t first = b * block_targets;
+        size_t left = problem->target_ct - first;
+
+        run.finished_ct = first;
+        rc = solve_block(&run, b, first, left < block_targets ? left : block_targets,
+                         control->state && b == first_block ? &cursor : NULL);
+    }
+out:
+    release(&run);
+    return rc;
+}

@@ -1,0 +1,117 @@
+/*
+ * A tile: DMS_LANES targets that are solved side by side on the same minibatches. It holds their
+ * weights, the SAGA table (one residual for every row and target) and the average gradient, and
+ * does the arithmetic of a pass over the rows; what comes next for a target is decided by its
+ * caller (src/solver/block.c). Tiles share nothing that is written, so that any number of threads
+ * may work on different tiles and the results do not depend on how many there are.
+ *
+ * Every array of a tile lies example by example or row by row, DMS_LANES values each. Weights are
+ * on the 0/1 scale; the residual of row i is e_i = r_i (b + x_i . w - y_i), with b = centre -
+ * shift, where shift = sum of mean_k w_k: the masks are centred by the means of the design.
+ */
+#ifndef DMS_SOLVER_TILE_H
+#define DMS_SOLVER_TILE_H
+
+#include "kernels/lane_updates.h"
+#include "kernels/lanes.h"
+#include "solver/certificate.h"
+#include "solver/design.h"
+
+/* What a pass over the rows does in a tile. */
+enum dms_pass {
+    DMS_PASS_NONE,
+    DMS_PASS_MOMENTS,  /* rows with weight, mean and null deviance of the outputs */
+    DMS_PASS_COUNTS,   /* weighted tiles: rows with weight that have each example */
+    DMS_PASS_SAGA,     /* an epoch of minibatch SAGA; weights, table and average gradient change */
+    DMS_PASS_EVALUATE, /* residuals, gradient and gap at the weights, which stay as they are */
+    DMS_PASS_VALIDATE, /* squared error at the weights */
+};
+
+/* What a lane is about, and what the last pass found. */
+struct dms_lane {
+    bool used;
+    bool moving;   /* it takes steps; others stand still */
+    size_t column; /* of its target in the outputs of a batch */
+    int64_t self;  /* training example that excludes a row, -1: none */
+    double lambda;
+    /* from DMS_PASS_MOMENTS */
+    double row_weight, mean, null_deviance;
+    bool nonfinite; /* some output is not finite */
+    /* from DMS_PASS_SAGA (an estimate) and DMS_PASS_EVALUATE (exact) */
+    double gap;
+    double bias;
+    double largest_gradient;
+    size_t weight_ct; /* not 0 */
+    /* from DMS_PASS_VALIDATE: sum of squared errors / rows with weight; NaN: no such row */
+    double squared_error;
+    /* of the accelerated steps (dms_tile_accelerate) */
+    double momentum;
+    bool pure; /* the weights are what a proximal step gave, without momentum added */
+};
+
+struct dms_tile {
+    const struct dms_design *design;
+    const struct dms_lane_kernels *kernels;
+    const struct dms_lane_updates *updates;
+    struct dms_lane lanes[DMS_LANES];
+    bool weighted; /* some row has weight 0 for some lane: see counts */
+    enum dms_pass pass;
+    double step_scale; /* eta of SAGA in the metric of the inverse variances */
+    double eigenvalue; /* bound on the curvature for accelerated steps */
+
+    void *weights;    /* examples x lanes, real */
+    double *averages; /* examples x lanes: gradient average of the table, centred */
+    void *table;      /* rows x lanes, real; NULL: the tile is not for SAGA */
+    void *previous; /* examples x lanes, real: the last proximal point; NULL: no acceleration yet */
+    double *counts; /* weighted tiles: rows with weight that have the example, else NULL */
+    void *penalties; /* of a weighted tile; others take the design's */
+    const void *used_penalties;
+    double centre[DMS_LANES];
+    double centre_average[DMS_LANES]; /* average of the table */
+    double shift[DMS_LANES];
+    struct dms_lane_sums sums; /* of the pass */
+    double first[DMS_LANES];   /* first output seen, from which moments are taken */
+    double moment[2][DMS_LANES];
+    double row_ct[DMS_LANES];
+};
+
+/* What one thread needs to work on a batch. */
+struct dms_tile_scratch {
+    void *outputs, *row_weights, *products, *residuals; /* batch rows x lanes */
+    void *sums;                                         /* examples x lanes */
+    void *workspace;
+};
+int dms_tile_scratch_create(size_t example_ct, size_t batch_rows, struct dms_tile_scratch *scratch);
+void dms_tile_scratch_free(struct dms_tile_scratch *scratch);
+
+/* A tile of zero weights for values of real_bytes bytes, with a table if `with_table`. The caller
+ * fills in the lanes. The design must outlive it. */
+int dms_tile_create(struct dms_design *design, size_t real_bytes, bool with_table,
+                    struct dms_tile **tile);
+void dms_tile_free(struct dms_tile *tile);
+
+/* Bytes of a tile, for dividing memory: with or without what SAGA and acceleration need. */
+uint64_t dms_tile_bytes(size_t example_ct, uint64_t row_ct, size_t real_bytes, bool with_table);
+
+/* Begins a pass; then every batch of the pass goes to dms_tile_batch; then the pass is ended. */
+int dms_tile_begin(struct dms_tile *tile, enum dms_pass pass);
+void dms_tile_batch(struct dms_tile *tile, const struct dms_batch *batch,
+                    struct dms_tile_scratch *scratch);
+int dms_tile_end(struct dms_tile *tile);
+
+/* One accelerated proximal gradient step of all moving lanes from the gradient that
+ * DMS_PASS_EVALUATE found (Beck and Teboulle 2009, with the restart of O'Donoghue and Candes 2015,
+ * sec. 3.2). A lane with `settle` gets the plain proximal point, without momentum. */
+int dms_tile_accelerate(struct dms_tile *tile, const bool *settle);
+
+/* The lane begins anew from its weights: without momentum. */
+void dms_tile_restart(struct dms_tile *tile, size_t lane);
+
+/* Weight of example k in lane l. */
+double dms_tile_weight(const struct dms_tile *tile, size_t example, size_t lane);
+void dms_tile_set_weight(struct dms_tile *tile, size_t example, size_t lane, double weight);
+
+/* To be called after dms_tile_set_weight: centre such that the bias is `bias`. */
+void dms_tile_set_bias(struct dms_tile *tile, size_t lane, double bias);
+
+#endif

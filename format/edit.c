@@ -10,6 +10,33 @@
 
 enum { EDIT_HEADER_BYTES = 8 };
 
+static void fit_encode(const struct dms_edit *edit, struct dms_encoder *encoder)
+{
+    if (edit->type == DMS_EDIT_SET_FIT) {
+        dms_encode_u64(encoder, edit->set_fit.fit);
+        dms_encode_u64(encoder, edit->set_fit.offset);
+        dms_encode_u64(encoder, edit->set_fit.header_hash);
+        dms_encode_u64(encoder, edit->set_fit.stored_bytes);
+        dms_encode_u64(encoder, edit->set_fit.time_ns);
+        dms_encode_u32(encoder, edit->set_fit.name_bytes);
+        dms_encode_u32(encoder, 0);
+        dms_encode_padded(encoder, edit->set_fit.name, edit->set_fit.name_bytes);
+    } else if (edit->type == DMS_EDIT_SET_FIT_PART) {
+        dms_encode_u64(encoder, edit->set_fit_part.fit);
+        dms_encode_u64(encoder, edit->set_fit_part.part);
+        dms_encode_u64(encoder, edit->set_fit_part.offset);
+        dms_encode_u64(encoder, edit->set_fit_part.header_hash);
+        dms_encode_u64(encoder, edit->set_fit_part.stored_bytes);
+        dms_encode_u64(encoder, edit->set_fit_part.sequence);
+        dms_encode_u64(encoder, edit->set_fit_part.time_ns);
+        dms_encode_u32(encoder, edit->set_fit_part.target_ct);
+        dms_encode_u32(encoder, edit->set_fit_part.run_bytes);
+        dms_encode_padded(encoder, edit->set_fit_part.runs, edit->set_fit_part.run_bytes);
+    } else {
+        dms_encode_u64(encoder, edit->remove_fit.fit);
+    }
+}
+
 static void body_encode(const struct dms_edit *edit, struct dms_encoder *encoder)
 {
     switch (edit->type) {
@@ -60,6 +87,11 @@ static void body_encode(const struct dms_edit *edit, struct dms_encoder *encoder
     case DMS_EDIT_STATE:
         dms_encode_u64(encoder, edit->state.offset);
         dms_encode_u64(encoder, edit->state.header_hash);
+        break;
+    case DMS_EDIT_SET_FIT:
+    case DMS_EDIT_SET_FIT_PART:
+    case DMS_EDIT_REMOVE_FIT:
+        fit_encode(edit, encoder);
         break;
     }
 }
@@ -114,6 +146,33 @@ static void lists_decode(struct dms_cursor *cursor, struct dms_edit *edit)
     }
 }
 
+static void fit_decode(struct dms_cursor *cursor, struct dms_edit *edit)
+{
+    if (edit->type == DMS_EDIT_SET_FIT) {
+        edit->set_fit.fit = dms_cursor_u64(cursor);
+        edit->set_fit.offset = dms_cursor_u64(cursor);
+        edit->set_fit.header_hash = dms_cursor_u64(cursor);
+        edit->set_fit.stored_bytes = dms_cursor_u64(cursor);
+        edit->set_fit.time_ns = dms_cursor_u64(cursor);
+        edit->set_fit.name_bytes = dms_cursor_u32(cursor);
+        cursor->bad |= dms_cursor_u32(cursor) != 0;
+        edit->set_fit.name = dms_cursor_padded(cursor, edit->set_fit.name_bytes);
+    } else if (edit->type == DMS_EDIT_SET_FIT_PART) {
+        edit->set_fit_part.fit = dms_cursor_u64(cursor);
+        edit->set_fit_part.part = dms_cursor_u64(cursor);
+        edit->set_fit_part.offset = dms_cursor_u64(cursor);
+        edit->set_fit_part.header_hash = dms_cursor_u64(cursor);
+        edit->set_fit_part.stored_bytes = dms_cursor_u64(cursor);
+        edit->set_fit_part.sequence = dms_cursor_u64(cursor);
+        edit->set_fit_part.time_ns = dms_cursor_u64(cursor);
+        edit->set_fit_part.target_ct = dms_cursor_u32(cursor);
+        edit->set_fit_part.run_bytes = dms_cursor_u32(cursor);
+        edit->set_fit_part.runs = dms_cursor_padded(cursor, edit->set_fit_part.run_bytes);
+    } else {
+        edit->remove_fit.fit = dms_cursor_u64(cursor);
+    }
+}
+
 static int body_decode(struct dms_cursor *cursor, struct dms_edit *edit)
 {
     switch (edit->type) {
@@ -144,6 +203,11 @@ static int body_decode(struct dms_cursor *cursor, struct dms_edit *edit)
     case DMS_EDIT_STATE:
         edit->state.offset = dms_cursor_u64(cursor);
         edit->state.header_hash = dms_cursor_u64(cursor);
+        break;
+    case DMS_EDIT_SET_FIT:
+    case DMS_EDIT_SET_FIT_PART:
+    case DMS_EDIT_REMOVE_FIT:
+        fit_decode(cursor, edit);
         break;
     default:
         return dms_fail(DMS_ERR_VERSION,

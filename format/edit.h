@@ -65,6 +65,30 @@ struct dms_edit {
             uint64_t offset; /* of the state block, in the commit's segment */
             uint64_t header_hash;
         } state;
+        struct {
+            uint64_t fit;
+            uint64_t offset; /* of the fit block, in the commit's segment */
+            uint64_t header_hash;
+            uint64_t stored_bytes;
+            uint64_t time_ns;
+            uint32_t name_bytes;
+            const uint8_t *name; /* not terminated */
+        } set_fit;
+        struct {
+            uint64_t fit;
+            uint64_t part;
+            uint64_t offset; /* of the part block, in the commit's segment */
+            uint64_t header_hash;
+            uint64_t stored_bytes;
+            uint64_t sequence; /* of the commit that added the part */
+            uint64_t time_ns;
+            uint32_t target_ct;
+            uint32_t run_bytes;
+            const uint8_t *runs; /* encoded targets, format/ids.h */
+        } set_fit_part;
+        struct {
+            uint64_t fit;
+        } remove_fit;
     };
 };
 

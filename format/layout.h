@@ -61,6 +61,9 @@ enum dms_edit_type {
     DMS_EDIT_SET_SCHEMA = 7,
     DMS_EDIT_DROP_SEGMENT = 8,
     DMS_EDIT_STATE = 9,
+    DMS_EDIT_SET_FIT = 16,
+    DMS_EDIT_SET_FIT_PART = 17,
+    DMS_EDIT_REMOVE_FIT = 18,
 };
 
 static inline uint64_t dms_align(uint64_t bytes, uint64_t alignment)

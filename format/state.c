@@ -392,6 +392,26 @@ struct dms_batch_record *dms_catalog_batch(const struct dms_catalog *catalog, ui
     return find(catalog->batches, catalog->batch_ct, sizeof *catalog->batches, number);
 }
 
+struct dms_fit_record *dms_catalog_fit(const struct dms_catalog *catalog, uint64_t number)
+{
+    return find(catalog->fits, catalog->fit_ct, sizeof *catalog->fits, number);
+}
+
+struct dms_fit_record *dms_catalog_fit_named(const struct dms_catalog *catalog, const char *name)
+{
+    for (size_t k = 0; k < catalog->fit_ct; k++) {
+        if (strcmp(catalog->fits[k].name, name) == 0) {
+            return &catalog->fits[k];
+        }
+    }
+    return NULL;
+}
+
+uint64_t dms_catalog_features(const struct dms_catalog *catalog)
+{
+    return catalog->fit_ct > 0 ? DMS_FEATURE_FITS : 0;
+}
+
 /* Makes room for a record with this number in a sorted array; *slot is where it goes. */
 static int insert(void **records, size_t *record_ct, size_t *capacity, size_t record_bytes,
                   uint64_t number, void **slot)
@@ -442,6 +462,21 @@ int dms_catalog_add_batch(struct dms_catalog *catalog, struct dms_batch_record *
     if (status == 0) {
         memcpy(slot, record, sizeof *record);
         *record = (struct dms_batch_record){0};
+    }
+    return status;
+}
+
+int dms_catalog_add_fit(struct dms_catalog *catalog, struct dms_fit_record *record)
+{
+    void *slot;
+    if (dms_catalog_fit_named(catalog, record->name)) {
+        return dms_fail(DMS_ERR_CORRUPT, "fit '%s' is there twice", record->name);
+    }
+    int status = insert((void **)&catalog->fits, &catalog->fit_ct, &catalog->fit_capacity,
+                        sizeof *record, record->number, &slot);
+    if (status == 0) {
+        memcpy(slot, record, sizeof *record);
+        *record = (struct dms_fit_record){0};
     }
     return status;
 }
@@ -517,6 +552,40 @@ static int set_schema(struct dms_catalog *catalog, const struct dms_edit *edit)
     return status;
 }
 
+static int set_fit(struct dms_catalog *catalog, const struct dms_edit *edit, uint64_t segment)
+{
+    struct dms_fit_record *there = dms_catalog_fit(catalog, edit->set_fit.fit);
+    if (there) {
+        dms_fit_record_move(there, edit, segment);
+        return 0;
+    }
+    struct dms_fit_record record = {0};
+    int status = dms_fit_record_from_edit(edit, segment, &record);
+    status = status ? status : dms_catalog_add_fit(catalog, &record);
+    dms_fit_record_clear(&record);
+    return status;
+}
+
+static int set_fit_part(struct dms_catalog *catalog, const struct dms_edit *edit, uint64_t segment)
+{
+    struct dms_fit_record *fit = dms_catalog_fit(catalog, edit->set_fit_part.fit);
+    return fit ? dms_fit_record_set_part(fit, edit, segment)
+               : missing("fit", edit->set_fit_part.fit);
+}
+
+static int remove_fit(struct dms_catalog *catalog, uint64_t number)
+{
+    struct dms_fit_record *fit = dms_catalog_fit(catalog, number);
+    if (!fit) {
+        return missing("fit", number);
+    }
+    dms_fit_record_clear(fit);
+    size_t after = catalog->fit_ct - (size_t)(fit - catalog->fits) - 1;
+    memmove(fit, fit + 1, after * sizeof *fit);
+    catalog->fit_ct--;
+    return 0;
+}
+
 int dms_catalog_apply(struct dms_catalog *catalog, const struct dms_edit *edit, uint64_t segment)
 {
     int status = 0;
@@ -554,6 +623,12 @@ int dms_catalog_apply(struct dms_catalog *catalog, const struct dms_edit *edit, 
         return set_schema(catalog, edit);
     case DMS_EDIT_DROP_SEGMENT:
         return drop_segment(catalog, edit->drop_segment.segment);
+    case DMS_EDIT_SET_FIT:
+        return set_fit(catalog, edit, segment);
+    case DMS_EDIT_SET_FIT_PART:
+        return set_fit_part(catalog, edit, segment);
+    case DMS_EDIT_REMOVE_FIT:
+        return remove_fit(catalog, edit->remove_fit.fit);
     case DMS_EDIT_STATE:
         break;
     }
@@ -582,7 +657,7 @@ int dms_catalog_encode(const struct dms_catalog *catalog, uint64_t commit_hash, 
     dms_encode_u32(&encoder, (uint32_t)catalog->batch_ct);
     dms_encode_u32(&encoder, (uint32_t)schema.size);
     dms_encode_u32(&encoder, (uint32_t)path_bytes);
-    dms_encode_u32(&encoder, 0);
+    dms_encode_u32(&encoder, (uint32_t)catalog->fit_ct);
     dms_encode_padded(&encoder, schema.data, schema.size);
     dms_encode_padded(&encoder, path, path_bytes);
     status = encoder.status;
@@ -595,23 +670,31 @@ int dms_catalog_encode(const struct dms_catalog *catalog, uint64_t commit_hash, 
     for (size_t k = 0; status == 0 && k < catalog->batch_ct; k++) {
         status = dms_batch_record_encode(&catalog->batches[k], buffer);
     }
+    for (size_t k = 0; status == 0 && k < catalog->fit_ct; k++) {
+        status = dms_fit_record_encode(&catalog->fits[k], buffer);
+    }
 out:
     dms_buffer_free(&schema);
     return status;
 }
 
-static int records_decode(struct dms_cursor *cursor, uint32_t segment_ct, uint32_t group_ct,
-                          uint32_t batch_ct, struct dms_catalog *catalog)
+/* How many records of each kind a state has. */
+struct record_counts {
+    uint32_t segment_ct, group_ct, batch_ct, fit_ct;
+};
+
+static int records_decode(struct dms_cursor *cursor, const struct record_counts *counts,
+                          struct dms_catalog *catalog)
 {
     int status = 0;
-    for (uint32_t k = 0; status == 0 && k < segment_ct; k++) {
+    for (uint32_t k = 0; status == 0 && k < counts->segment_ct; k++) {
         struct dms_segment_record record;
         status = dms_segment_record_decode(cursor, &record);
         if (status == 0) {
             status = dms_catalog_add_segment(catalog, &record);
         }
     }
-    for (uint32_t k = 0; status == 0 && k < group_ct; k++) {
+    for (uint32_t k = 0; status == 0 && k < counts->group_ct; k++) {
         struct dms_group_record record = {0};
         status = dms_group_record_decode(cursor, &record);
         if (status == 0) {
@@ -619,13 +702,21 @@ static int records_decode(struct dms_cursor *cursor, uint32_t segment_ct, uint32
         }
         dms_group_record_clear(&record);
     }
-    for (uint32_t k = 0; status == 0 && k < batch_ct; k++) {
+    for (uint32_t k = 0; status == 0 && k < counts->batch_ct; k++) {
         struct dms_batch_record record = {0};
         status = dms_batch_record_decode(cursor, &record);
         if (status == 0) {
             status = dms_catalog_add_batch(catalog, &record);
         }
         dms_batch_record_clear(&record);
+    }
+    for (uint32_t k = 0; status == 0 && k < counts->fit_ct; k++) {
+        struct dms_fit_record record = {0};
+        status = dms_fit_record_decode(cursor, &record);
+        if (status == 0) {
+            status = dms_catalog_add_fit(catalog, &record);
+        }
+        dms_fit_record_clear(&record);
     }
     return status;
 }
@@ -650,12 +741,12 @@ int dms_catalog_decode(const uint8_t *payload, size_t bytes, struct dms_catalog 
     decoded.next_group = dms_cursor_u64(&cursor);
     decoded.next_batch = dms_cursor_u64(&cursor);
     decoded.next_segment = dms_cursor_u64(&cursor);
-    uint32_t segment_ct = dms_cursor_u32(&cursor);
-    uint32_t group_ct = dms_cursor_u32(&cursor);
-    uint32_t batch_ct = dms_cursor_u32(&cursor);
+    struct record_counts counts = {.segment_ct = dms_cursor_u32(&cursor)};
+    counts.group_ct = dms_cursor_u32(&cursor);
+    counts.batch_ct = dms_cursor_u32(&cursor);
     uint32_t schema_bytes = dms_cursor_u32(&cursor);
     uint32_t path_bytes = dms_cursor_u32(&cursor);
-    cursor.bad |= dms_cursor_u32(&cursor) != 0;
+    counts.fit_ct = dms_cursor_u32(&cursor);
     const uint8_t *schema = dms_cursor_padded(&cursor, schema_bytes);
     const uint8_t *path_data = dms_cursor_padded(&cursor, path_bytes);
     if (path_data && memchr(path_data, 0, path_bytes)) {
@@ -666,7 +757,7 @@ int dms_catalog_decode(const uint8_t *payload, size_t bytes, struct dms_catalog 
         status = dms_schema_decode(schema, schema_bytes, &decoded.schema);
     }
     if (status == 0) {
-        status = records_decode(&cursor, segment_ct, group_ct, batch_ct, &decoded);
+        status = records_decode(&cursor, &counts, &decoded);
     }
     if (status == 0 && !dms_cursor_ended_well(&cursor)) {
         status = dms_fail(DMS_ERR_CORRUPT, "state is malformed");
@@ -693,9 +784,13 @@ void dms_catalog_clear(struct dms_catalog *catalog)
     for (size_t k = 0; k < catalog->batch_ct; k++) {
         dms_batch_record_clear(&catalog->batches[k]);
     }
+    for (size_t k = 0; k < catalog->fit_ct; k++) {
+        dms_fit_record_clear(&catalog->fits[k]);
+    }
     free(catalog->segments);
     free(catalog->groups);
     free(catalog->batches);
+    free(catalog->fits);
     dms_schema_free(catalog->schema);
     *catalog = (struct dms_catalog){0};
 }

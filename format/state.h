@@ -9,6 +9,7 @@
 #include "dmstore/schema.h"
 #include "format/cursor.h"
 #include "format/edit.h"
+#include "format/fit_record.h"
 #include "format/layout.h"
 
 #include <stdbool.h>
@@ -66,6 +67,8 @@ struct dms_catalog {
     size_t group_ct, group_capacity;
     struct dms_batch_record *batches;
     size_t batch_ct, batch_capacity;
+    struct dms_fit_record *fits;
+    size_t fit_ct, fit_capacity;
 };
 
 /* Records: encode appends; decode reads one from the cursor and owns what it points to (CORRUPT
@@ -103,11 +106,19 @@ const struct dms_group_column *dms_group_record_column(const struct dms_group_re
 struct dms_segment_record *dms_catalog_segment(const struct dms_catalog *catalog, uint64_t number);
 struct dms_group_record *dms_catalog_group(const struct dms_catalog *catalog, uint64_t number);
 struct dms_batch_record *dms_catalog_batch(const struct dms_catalog *catalog, uint64_t number);
+struct dms_fit_record *dms_catalog_fit(const struct dms_catalog *catalog, uint64_t number);
+
+/* By name, or NULL. */
+struct dms_fit_record *dms_catalog_fit_named(const struct dms_catalog *catalog, const char *name);
+
+/* The feature bits that a store with this catalog needs. */
+uint64_t dms_catalog_features(const struct dms_catalog *catalog);
 
 /* Adds a record (whose lists the catalog then owns) in order; its number must not be there. */
 int dms_catalog_add_segment(struct dms_catalog *catalog, const struct dms_segment_record *record);
 int dms_catalog_add_group(struct dms_catalog *catalog, struct dms_group_record *record);
 int dms_catalog_add_batch(struct dms_catalog *catalog, struct dms_batch_record *record);
+int dms_catalog_add_fit(struct dms_catalog *catalog, struct dms_fit_record *record);
 
 /* Applies one edit of a commit in `segment` (a state edit changes nothing here). CORRUPT when it
  * does not fit. */

@@ -138,7 +138,9 @@ DMS_API int dms_fit_find(const dms_fit *fit, uint64_t target, size_t *position);
 struct dms_fit_part_info {
     uint64_t target_ct;
     uint64_t first_target, last_target;
-    uint64_t sequence; /* of the commit that added it */
+    uint64_t sequence;     /* of the commit that added it */
+    uint64_t time_ns;      /* when that was, since 1970 UTC */
+    uint64_t stored_bytes; /* what it takes in the store */
     size_t provenance_ct;
     const struct dms_metadata *provenance;
 };

@@ -100,8 +100,8 @@ static int allot_segment(struct dms_index_txn *txn, struct dms_index_meta *meta,
     begin->is_new = status == DMS_END;
     if (status == DMS_END) {
         uint64_t number = meta->next_segment++;
-        status = dms_segment_create_anew(begin->store, number, DMS_SEGMENT_BULK, begin->schema, 0,
-                                         begin->writer);
+        status = dms_segment_create_anew(begin->store, number, DMS_SEGMENT_BULK, begin->schema,
+                                         meta->features, begin->writer);
         if (begin->may_continue) {
             meta->bulk_segment = number;
         }

@@ -27,6 +27,12 @@ static void find_live_segments(const struct dms_catalog *catalog, bool *live)
     for (size_t b = 0; b < catalog->batch_ct; b++) {
         mark_live(catalog, catalog->batches[b].segment, live);
     }
+    for (size_t f = 0; f < catalog->fit_ct; f++) {
+        mark_live(catalog, catalog->fits[f].segment, live);
+        for (size_t p = 0; p < catalog->fits[f].part_ct; p++) {
+            mark_live(catalog, catalog->fits[f].parts[p].segment, live);
+        }
+    }
 }
 
 /* Adds a state block that describes the store after the edits of this commit. */

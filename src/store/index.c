@@ -25,7 +25,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { VALUE_VERSION = 1, KEY_BYTES = 8, READER_MAX = 2048 };
+/* Values of version 2 are for the eyes of programs that know fits (since 1.1). */
+enum { VALUE_VERSION = 1, VALUE_VERSION_NEWER = 2, KEY_BYTES = 8, READER_MAX = 2048 };
 
 /* Address space to reserve: the file grows only as it is used. */
 #define MAP_BYTES (UINT64_C(64) << 30)
@@ -521,6 +522,11 @@ struct dms_buffer *dms_index_value_begin(struct dms_index_txn *txn, int *status)
     return &txn->scratch;
 }
 
+void dms_index_value_is_newer(struct dms_index_txn *txn)
+{
+    txn->scratch.data[0] = VALUE_VERSION_NEWER;
+}
+
 int dms_index_value_put(struct dms_index_txn *txn, enum dms_index_table table, uint64_t number)
 {
     struct key key = number_key(number);
@@ -545,7 +551,8 @@ static int value_open(const struct dms_index_txn *txn, enum dms_index_table tabl
         dms_load_u64(data + value->mv_size - 8) != dms_hash64(data, value->mv_size - 8)) {
         return dms_index_value_fail(txn, table);
     }
-    if (dms_load_u64(data) != VALUE_VERSION) {
+    uint64_t version = dms_load_u64(data);
+    if (version != VALUE_VERSION && version != VALUE_VERSION_NEWER) {
         return dms_fail(
             DMS_ERR_VERSION,
             "index '%s' is of a newer format version: update dmstore, or run 'dmstore recover'",

@@ -31,6 +31,7 @@ struct dms_index_meta {
     uint64_t model_ct;     /* live rows */
     uint64_t orphan_bytes; /* tails of crashed transactions that were cut so far */
     uint64_t statistics_stale; /* 1: totals could not be kept (a removed row was unreadable) */
+    uint64_t features; /* DMS_FEATURE_*: what the store has had; older programs refuse the index */
 };
 
 /* Opens the index of a store, made new and empty when `create`. Within a process all users of a
@@ -67,6 +68,10 @@ int dms_index_get_group(struct dms_index_txn *txn, uint64_t number,
 int dms_index_put_group(struct dms_index_txn *txn, const struct dms_group_record *record);
 int dms_index_get_batch(struct dms_index_txn *txn, uint64_t number,
                         struct dms_batch_record *record);
+
+int dms_index_get_fit(struct dms_index_txn *txn, uint64_t number, struct dms_fit_record *record);
+/* The fit of that name. */
+int dms_index_find_fit(struct dms_index_txn *txn, const char *name, struct dms_fit_record *record);
 
 /* Loads the whole catalog into an empty one. */
 int dms_index_load(struct dms_index_txn *txn, struct dms_catalog *catalog);

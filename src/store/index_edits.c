@@ -196,6 +196,42 @@ static int apply_set_schema(struct dms_index_txn *txn, const struct dms_edit *ed
     return status;
 }
 
+static int apply_set_fit(struct dms_index_txn *txn, struct dms_index_meta *meta,
+                         const struct dms_edit *edit, uint64_t segment)
+{
+    struct dms_fit_record record = {0};
+    int status = dms_index_get_fit(txn, edit->set_fit.fit, &record);
+    if (status == 0) {
+        dms_fit_record_move(&record, edit, segment);
+    } else if (status == DMS_END) {
+        status = dms_fit_record_from_edit(edit, segment, &record);
+    }
+    status = status ? status : dms_index_put_fit(txn, &record);
+    meta->features |= DMS_FEATURE_FITS;
+    dms_fit_record_clear(&record);
+    return status;
+}
+
+static int apply_set_fit_part(struct dms_index_txn *txn, const struct dms_edit *edit,
+                              uint64_t segment)
+{
+    struct dms_fit_record record = {0};
+    int status = dms_index_get_fit(txn, edit->set_fit_part.fit, &record);
+    if (status == DMS_END) {
+        return gone("fit", edit->set_fit_part.fit);
+    }
+    status = status ? status : dms_fit_record_set_part(&record, edit, segment);
+    status = status ? status : dms_index_put_fit(txn, &record);
+    dms_fit_record_clear(&record);
+    return status;
+}
+
+static int apply_remove_fit(struct dms_index_txn *txn, uint64_t number)
+{
+    int status = dms_index_delete_fit(txn, number);
+    return status == DMS_END ? gone("fit", number) : status;
+}
+
 int dms_index_apply(struct dms_index_txn *txn, struct dms_index_meta *meta,
                     const struct dms_edit *edit, uint64_t segment)
 {
@@ -218,6 +254,12 @@ int dms_index_apply(struct dms_index_txn *txn, struct dms_index_meta *meta,
         int status = dms_index_value_delete(txn, DMS_INDEX_SEGMENTS, edit->drop_segment.segment);
         return status == DMS_END ? gone("segment", edit->drop_segment.segment) : status;
     }
+    case DMS_EDIT_SET_FIT:
+        return apply_set_fit(txn, meta, edit, segment);
+    case DMS_EDIT_SET_FIT_PART:
+        return apply_set_fit_part(txn, edit, segment);
+    case DMS_EDIT_REMOVE_FIT:
+        return apply_remove_fit(txn, edit->remove_fit.fit);
     case DMS_EDIT_STATE:
         break;
     }
@@ -252,5 +294,9 @@ int dms_index_store_catalog(struct dms_index_txn *txn, struct dms_index_meta *me
         meta->model_ct += batch->live_ct;
         meta->staged_ct += batch->live_ct;
     }
+    for (size_t k = 0; status == 0 && k < catalog->fit_ct; k++) {
+        status = dms_index_put_fit(txn, &catalog->fits[k]);
+    }
+    meta->features |= dms_catalog_features(catalog);
     return status ? status : dms_index_put_meta(txn, meta);
 }

@@ -10,8 +10,11 @@
 
 #include <string.h>
 
-/* Keys of the meta table. */
+/* Keys of the meta table: these two, and the fits, whose numbers have 63 bits. A table of their own
+ * would have to be made in stores that have none yet, which LMDB allows only before others use it.
+ */
 enum { META_STATE = 1, META_SCHEMA = 2 };
+#define META_FITS (UINT64_C(1) << 63)
 
 /* ---- meta and schema ---- */
 
@@ -35,6 +38,7 @@ int dms_index_get_meta(struct dms_index_txn *txn, struct dms_index_meta *meta)
     read.model_ct = dms_cursor_u64(&cursor);
     read.orphan_bytes = dms_cursor_u64(&cursor);
     read.statistics_stale = dms_cursor_u64(&cursor);
+    read.features = cursor.at < cursor.size ? dms_cursor_u64(&cursor) : 0;
     if (!dms_cursor_ended_well(&cursor)) {
         return dms_index_value_fail(txn, DMS_INDEX_META);
     }
@@ -59,7 +63,13 @@ int dms_index_put_meta(struct dms_index_txn *txn, const struct dms_index_meta *m
     dms_encode_u64(&encoder, meta->model_ct);
     dms_encode_u64(&encoder, meta->orphan_bytes);
     dms_encode_u64(&encoder, meta->statistics_stale);
+    if (meta->features != 0) {
+        dms_encode_u64(&encoder, meta->features);
+    }
     status = status ? status : encoder.status;
+    if (status == 0 && meta->features != 0) {
+        dms_index_value_is_newer(txn);
+    }
     return status ? status : dms_index_value_put(txn, DMS_INDEX_META, META_STATE);
 }
 
@@ -129,6 +139,78 @@ int dms_index_put_batch(struct dms_index_txn *txn, const struct dms_batch_record
     return status ? status : dms_index_value_put(txn, DMS_INDEX_BATCHES, record->number);
 }
 
+/* ---- fits ---- */
+
+int dms_index_get_fit(struct dms_index_txn *txn, uint64_t number, struct dms_fit_record *record)
+{
+    struct dms_cursor cursor;
+    int status = dms_index_value_get(txn, DMS_INDEX_META, META_FITS | number, &cursor);
+    return status ? status : dms_fit_record_decode(&cursor, record);
+}
+
+int dms_index_put_fit(struct dms_index_txn *txn, const struct dms_fit_record *record)
+{
+    int status;
+    struct dms_buffer *buffer = dms_index_value_begin(txn, &status);
+    status = status ? status : dms_fit_record_encode(record, buffer);
+    if (status == 0) {
+        dms_index_value_is_newer(txn);
+    }
+    return status ? status : dms_index_value_put(txn, DMS_INDEX_META, META_FITS | record->number);
+}
+
+int dms_index_delete_fit(struct dms_index_txn *txn, uint64_t number)
+{
+    return dms_index_value_delete(txn, DMS_INDEX_META, META_FITS | number);
+}
+
+static int load_fit(void *context, uint64_t number, struct dms_cursor *cursor)
+{
+    struct dms_fit_record record = {0};
+    if (number < META_FITS) {
+        return 0;
+    }
+    int status = dms_fit_record_decode(cursor, &record);
+    status = status ? status : dms_catalog_add_fit(context, &record);
+    dms_fit_record_clear(&record);
+    return status;
+}
+
+struct fit_search {
+    const char *name;
+    struct dms_fit_record found;
+};
+
+/* Ends the walk with 1 at the fit of the name. */
+static int match_fit(void *context, uint64_t number, struct dms_cursor *cursor)
+{
+    struct fit_search *search = context;
+    struct dms_fit_record record = {0};
+    if (number < META_FITS) {
+        return 0;
+    }
+    int status = dms_fit_record_decode(cursor, &record);
+    if (status == 0 && strcmp(record.name, search->name) == 0) {
+        search->found = record;
+        return 1;
+    }
+    dms_fit_record_clear(&record);
+    return status;
+}
+
+int dms_index_find_fit(struct dms_index_txn *txn, const char *name, struct dms_fit_record *record)
+{
+    struct fit_search search = {.name = name};
+    int status = dms_index_each_value(txn, DMS_INDEX_META, match_fit, &search);
+    if (status == 1) {
+        *record = search.found;
+        return 0;
+    }
+    return status ? status : DMS_END;
+}
+
+/* ---- the whole catalog ---- */
+
 static int load_segment(void *context, uint64_t number, struct dms_cursor *cursor)
 {
     struct dms_segment_record record;
@@ -177,6 +259,9 @@ int dms_index_load(struct dms_index_txn *txn, struct dms_catalog *catalog)
     }
     if (status == 0) {
         status = dms_index_each_value(txn, DMS_INDEX_BATCHES, load_batch, &loaded);
+    }
+    if (status == 0) {
+        status = dms_index_each_value(txn, DMS_INDEX_META, load_fit, &loaded);
     }
     if (status != 0) {
         dms_catalog_clear(&loaded);

@@ -22,6 +22,10 @@ enum dms_index_table {
 
 /* A buffer of the transaction to append a record to; then put it under its number. */
 struct dms_buffer *dms_index_value_begin(struct dms_index_txn *txn, int *status);
+
+/* Marks the value that was begun as one that version 1.0 of the format does not know. */
+void dms_index_value_is_newer(struct dms_index_txn *txn);
+
 int dms_index_value_put(struct dms_index_txn *txn, enum dms_index_table table, uint64_t number);
 
 /* All of these return DMS_END when there is no such entry. *record is over LMDB's own memory:
@@ -49,6 +53,8 @@ int dms_index_value_fail(const struct dms_index_txn *txn, enum dms_index_table t
 /* ---- between the files of the index ---- */
 
 int dms_index_put_batch(struct dms_index_txn *txn, const struct dms_batch_record *record);
+int dms_index_put_fit(struct dms_index_txn *txn, const struct dms_fit_record *record);
+int dms_index_delete_fit(struct dms_index_txn *txn, uint64_t number);
 
 /* Places the ids of encoded runs, wherever they were before. */
 int dms_index_assign_ids(struct dms_index_txn *txn, const uint8_t *runs, size_t run_bytes,

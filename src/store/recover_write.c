@@ -94,7 +94,7 @@ int dms_recovery_write_state(struct dms_recovery *recovery)
     struct dms_edit edit;
     uint64_t number = catalog->next_segment;
     int status = dms_segment_create(recovery->path, recovery->store_uuid, number, DMS_SEGMENT_LOG,
-                                    catalog->schema, 0, &writer);
+                                    catalog->schema, dms_catalog_features(catalog), &writer);
     if (status != 0) {
         return status;
     }

@@ -42,6 +42,7 @@ static int make_tables(struct dms_snapshot *snapshot)
     snapshot->files = dms_alloc(catalog->segment_ct, sizeof *snapshot->files);
     snapshot->directories = dms_alloc(directory_ct, sizeof *snapshot->directories);
     snapshot->batches_checked = dms_alloc(catalog->batch_ct, sizeof *snapshot->batches_checked);
+    snapshot->fits = dms_alloc(catalog->fit_ct, sizeof *snapshot->fits);
     snapshot->layouts =
         dms_alloc((size_t)catalog->schema->column_ct + 1, sizeof *snapshot->layouts);
     if (snapshot->files) {
@@ -49,10 +50,12 @@ static int make_tables(struct dms_snapshot *snapshot)
             snapshot->files[k].descriptor = -1;
         }
     }
-    return snapshot->files && snapshot->directories && snapshot->batches_checked &&
-                   snapshot->layouts
-               ? 0
-               : DMS_ERR_NO_MEMORY;
+    if (!snapshot->files || !snapshot->directories || !snapshot->batches_checked ||
+        !snapshot->fits || !snapshot->layouts) {
+        return DMS_ERR_NO_MEMORY;
+    }
+    dms_snapshot_list_fits(snapshot);
+    return 0;
 }
 
 int dms_snapshot_make(const char *store_path, const uint8_t store_uuid[DMS_UUID_BYTES],
@@ -173,6 +176,7 @@ void dms_snapshot_close(dms_snapshot *snapshot)
     free(snapshot->files);
     free(snapshot->directories);
     free(snapshot->batches_checked);
+    free(snapshot->fits);
     free(snapshot->layouts);
     free(snapshot->path);
     dms_catalog_clear(&snapshot->catalog);

@@ -40,7 +40,8 @@ int dms_snapshot_write_manifest(const dms_snapshot *snapshot, const char *path)
     int status = directory && temporary ? 0 : DMS_ERR_NO_MEMORY;
     if (status == 0) {
         status = dms_segment_create_at(temporary, snapshot->store_uuid, 0, DMS_SEGMENT_MANIFEST,
-                                       snapshot->catalog.schema, 0, &writer);
+                                       snapshot->catalog.schema,
+                                       dms_catalog_features(&snapshot->catalog), &writer);
         is_there = status == 0;
     }
     if (status == 0) {

@@ -59,7 +59,8 @@ struct dms_snapshot {
     _Atomic(struct dms_tile_directory *) *directories; /* group_ct x column_ct */
     atomic_bool *batches_checked; /* batch_ct: the rows block's hash is right */
     _Atomic(struct dms_row_layout *)
-        *layouts; /* of staged rows with the first k columns; column_ct + 1 */
+        *layouts;                       /* of staged rows with the first k columns; column_ct + 1 */
+    const struct dms_fit_record **fits; /* of the catalog, in order of their names */
     _Atomic(struct dms_id_run_list *) id_runs;
     atomic_uint search_ct; /* ids that were looked up before there was such a list */
 };
@@ -157,6 +158,11 @@ int dms_snapshot_staged_packed(const struct dms_snapshot *snapshot, size_t group
                                uint8_t *rows);
 int dms_snapshot_staged_sampling(const struct dms_snapshot *snapshot, size_t group, uint32_t row,
                                  uint32_t row_ct, uint8_t *entries, bool *all_sampled);
+
+/* ---- fits (snapshot_fits.c) ---- */
+
+/* Fills snapshot->fits, which has room for all of them. */
+void dms_snapshot_list_fits(struct dms_snapshot *snapshot);
 
 /* ---- manifests (snapshot_manifest.c) ---- */
 

@@ -172,13 +172,24 @@ int dms_store_create(const char *path, const struct dms_schema *request)
 
 /* ---- open ---- */
 
+static int newer_features(const struct dms_store *store, uint64_t features)
+{
+    return dms_fail(DMS_ERR_VERSION,
+                    "store '%s' uses features 0x%" PRIx64
+                    " of a newer dmstore: it can be read, not written",
+                    store->path, features);
+}
+
 /* Refuses a store that a newer version writes in a way that this one would spoil. */
 static int check_features(const struct dms_store *store, const struct dms_index_meta *meta)
 {
     struct dms_buffer payload = {0};
-    struct dms_segment_fields fields;
+    struct dms_segment_fields fields = {0};
     uint64_t extent;
     int status = 0;
+    if ((meta->features & ~DMS_FEATURES_READ_ONLY) != 0) {
+        return newer_features(store, meta->features);
+    }
     if (meta->log_segment == 0) {
         return 0;
     }
@@ -191,10 +202,7 @@ static int check_features(const struct dms_store *store, const struct dms_index_
                                          &extent);
     }
     if (status == 0 && (fields.features_read_only & ~DMS_FEATURES_READ_ONLY) != 0) {
-        status = dms_fail(DMS_ERR_VERSION,
-                          "store '%s' uses features 0x%" PRIx64
-                          " of a newer dmstore: it can be read, not written",
-                          store->path, fields.features_read_only);
+        status = newer_features(store, fields.features_read_only);
     }
     if (status == 0 && memcmp(fields.store_uuid, meta->store_uuid, DMS_UUID_BYTES) != 0) {
         status = dms_fail(DMS_ERR_CORRUPT,

@@ -49,8 +49,8 @@ static int begin_log(struct dms_commit *commit)
 {
     struct dms_store *store = commit->store;
     uint64_t number = commit->meta.next_segment;
-    int status =
-        dms_segment_create_anew(store, number, DMS_SEGMENT_LOG, commit->schema, 0, &store->log);
+    int status = dms_segment_create_anew(store, number, DMS_SEGMENT_LOG, commit->schema,
+                                         commit->meta.features, &store->log);
     if (status == 0) {
         commit->meta.next_segment = number + 1;
         commit->meta.log_segment = number;

@@ -111,6 +111,43 @@ static void test_edit_bytes(void)
     round_trip("drop batches", &edit, drop, sizeof(drop));
 }
 
+static void test_fit_edit_bytes(void)
+{
+    static const uint8_t set[] = {16, 0,  0, 0, 56, 0, 0, 0, 9,   0,   0,   0,   0, 0, 0, 0,
+                                  0,  32, 0, 0, 0,  0, 0, 0, 11,  0,   0,   0,   0, 0, 0, 0,
+                                  0,  1,  0, 0, 0,  0, 0, 0, 77,  0,   0,   0,   0, 0, 0, 0,
+                                  4,  0,  0, 0, 0,  0, 0, 0, 'm', 'a', 'i', 'n', 0, 0, 0, 0};
+    static const uint8_t part[] = {
+        17, 0, 0,  0, 72, 0,  0, 0, 9, 0, 0, 0, 0, 0,  0, 0, 5, 0, 0, 0, 0,  0, 0, 0, 0, 48, 0,
+        0,  0, 0,  0, 0,  12, 0, 0, 0, 0, 0, 0, 0, 64, 2, 0, 0, 0, 0, 0, 0,  3, 0, 0, 0, 0,  0,
+        0,  0, 78, 0, 0,  0,  0, 0, 0, 0, 5, 0, 0, 0,  4, 0, 0, 0, 0, 3, 14, 2, 0, 0, 0, 0};
+    static const uint8_t removal[] = {18, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0};
+    struct dms_edit edit = {.type = DMS_EDIT_SET_FIT,
+                            .set_fit = {.fit = 9,
+                                        .offset = 0x2000,
+                                        .header_hash = 11,
+                                        .stored_bytes = 256,
+                                        .time_ns = 77,
+                                        .name_bytes = 4,
+                                        .name = (const uint8_t *)"main"}};
+
+    round_trip("set fit", &edit, set, sizeof(set));
+    edit = (struct dms_edit){.type = DMS_EDIT_SET_FIT_PART,
+                             .set_fit_part = {.fit = 9,
+                                              .part = 5,
+                                              .offset = 0x3000,
+                                              .header_hash = 12,
+                                              .stored_bytes = 576,
+                                              .sequence = 3,
+                                              .time_ns = 78,
+                                              .target_ct = 5,
+                                              .run_bytes = sizeof(five_ids),
+                                              .runs = five_ids}};
+    round_trip("set fit part", &edit, part, sizeof(part));
+    edit = (struct dms_edit){.type = DMS_EDIT_REMOVE_FIT, .remove_fit = {9}};
+    round_trip("remove fit", &edit, removal, sizeof(removal));
+}
+
 static void test_edit_refusals(void)
 {
     static const struct {
@@ -118,7 +155,7 @@ static void test_edit_refusals(void)
         int code;
         uint8_t bytes[24];
     } cases[] = {
-        {"an edit of the future", DMS_ERR_VERSION, {16, 0, 0, 0, 8}},
+        {"an edit of the future", DMS_ERR_VERSION, {19, 0, 0, 0, 8}},
         {"type 0", DMS_ERR_VERSION, {0, 0, 0, 0, 8}},
         {"a length that is no multiple of 8", DMS_ERR_CORRUPT, {4, 0, 0, 0, 9}},
         {"a length beyond the payload", DMS_ERR_CORRUPT, {4, 0, 0, 0, 24}},
@@ -266,6 +303,7 @@ static void test_state(void)
 int main(void)
 {
     test_edit_bytes();
+    test_fit_edit_bytes();
     test_edit_refusals();
     test_applied();
     test_not_applied();

@@ -4,7 +4,7 @@
  */
 #include "tap.h"
 
-#include "dmstore/fit.h"
+#include <dmstore.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -286,8 +286,289 @@ static void test_file_damage(void)
     fclose(file);
 }
 
+/* ---- fits in a store ---- */
+
+/* Ends the test when something fails that is not its subject. */
+#define must(status) must_be_0((status), #status)
+static void must_be_0(int status, const char *what)
+{
+    if (status != 0) {
+        printf("Bail out! %s: %s (%s)\n", what, dms_error_message(), dms_error_name(status));
+        exit(1);
+    }
+}
+
+/* A store of six models; *header is made to fit it. */
+static dms_store *make_store(const char *name, struct dms_fit_header *header)
+{
+    struct dms_column column;
+    struct dms_schema request = {.example_ct = EXAMPLE_CT, .column_ct = 1, .columns = &column};
+    struct dms_snapshot_info info;
+    dms_store *store;
+    dms_snapshot *snapshot;
+    must(dms_output_parse("margins:40", &column));
+    must(dms_store_create(path_of(name), &request));
+    must(dms_store_open(path_of(name), &store));
+    for (uint64_t id = 0; id < 6; id++) {
+        uint8_t mask[(EXAMPLE_CT + 7) / 8] = {(uint8_t)id};
+        uint16_t margins[TARGET_CT] = {0};
+        const void *outputs[] = {margins};
+        must(dms_append(store, id, mask, outputs, NULL));
+    }
+    must(dms_store_snapshot(store, &snapshot));
+    dms_snapshot_info(snapshot, &info);
+    memcpy(header->store_uuid, info.store_uuid, sizeof info.store_uuid);
+    dms_snapshot_close(snapshot);
+    return store;
+}
+
+static int merge(dms_store *store, const struct dms_fit_header *header, uint64_t first,
+                 uint64_t end, double salt, uint64_t *added_ct)
+{
+    dms_fit_part *part = make_part(header, first, end, salt);
+    int status = part ? dms_store_merge_fit(store, part, added_ct) : -1;
+    dms_fit_part_free(part);
+    return status;
+}
+
+/* Whether a fit has exactly targets first .. end - 1, as made up with salt 0. */
+static bool fit_is(const dms_fit *fit, uint64_t first, uint64_t end)
+{
+    bool is = dms_fit_target_ct(fit) == end - first;
+    for (uint64_t number = first; is && number < end; number++) {
+        struct made_target made;
+        struct dms_fitted_target found;
+        size_t position;
+        is = dms_fit_find(fit, number, &position) == 0 && position == number - first &&
+             dms_fit_target(fit, position, &found) == 0 &&
+             is_same_target(&found, make_target(&made, number, 0));
+    }
+    return is;
+}
+
+static bool snapshot_fit_is(dms_snapshot *snapshot, const char *name, uint64_t first, uint64_t end)
+{
+    dms_fit *fit;
+    int status = dms_fit_open(snapshot, name, &fit);
+    bool is = status == 0 && fit_is(fit, first, end);
+    if (!is) {
+        diag("%s", status == 0 ? "a target is wrong" : dms_error_message());
+    }
+    if (status == 0) {
+        dms_fit_close(fit);
+    }
+    return is;
+}
+
+/* The same of the store as it is now. */
+static bool store_fit_is(const char *path, const char *name, uint64_t first, uint64_t end)
+{
+    dms_snapshot *snapshot;
+    must(dms_snapshot_open(path, &snapshot));
+    bool is = snapshot_fit_is(snapshot, name, first, end);
+    dms_snapshot_close(snapshot);
+    return is;
+}
+
+static void test_store(void)
+{
+    struct dms_fit_header header = header_of("main");
+    struct dms_fit_header other = header_of("alpha");
+    dms_store *store = make_store("store", &header);
+    char *path = path_of("store");
+    uint64_t added_ct = 0;
+    dms_snapshot *snapshot;
+    dms_fit *fit;
+    memcpy(other.store_uuid, header.store_uuid, sizeof other.store_uuid);
+    is_int(dms_store_begin_fit(store, &header), 0, "a fit is begun");
+    is_int(dms_store_begin_fit(store, &header), 0, "and joined");
+    ok(store_fit_is(path, "main", 0, 0), "it is there without targets");
+    is_int(merge(store, &header, 10, 20, 0, &added_ct), 0, "a part is added");
+    is_int(added_ct, 10, "with 10 targets");
+    is_int(merge(store, &header, 0, 10, 0, NULL), 0, "a part in front of it");
+    is_int(merge(store, &header, 20, 40, 0, NULL), 0, "and one behind");
+    ok(store_fit_is(path, "main", 0, 40), "they are one fit");
+    is_int(merge(store, &other, 3, 9, 0, NULL), 0, "a part begins a fit that is not there");
+    must(dms_snapshot_open(path, &snapshot));
+    is_int(dms_snapshot_fit_ct(snapshot), 2, "the store has two fits");
+    is_text(dms_snapshot_fit_name(snapshot, 0), "alpha", "in order of their names");
+    is_text(dms_snapshot_fit_name(snapshot, 1), "main", "as they should be");
+    is_int(dms_fit_open(snapshot, "none", &fit), DMS_ERR_NOT_FOUND, "another one is not there");
+    contains(dms_error_message(), "alpha, main", "and the message names the others");
+    must(dms_fit_open(snapshot, "main", &fit));
+    const struct dms_fit_header *read = dms_fit_get_header(fit);
+    ok(read->training.ranges[1].first_id == 7 && strcmp(read->problem[0].key, "lambdas") == 0,
+       "the header is read");
+    struct dms_fit_part_info info;
+    is_int(dms_fit_part_ct(fit), 3, "three jobs made it");
+    ok(dms_fit_part_info(fit, 1, &info) == 0 && info.first_target == 0 && info.last_target == 9 &&
+           info.target_ct == 10 && info.provenance_ct == 2 &&
+           strcmp(info.provenance[0].value, "gpu01") == 0,
+       "the second of them fitted the first ten targets");
+    dms_fit_close(fit);
+    dms_fit_close(NULL);
+    ok(dms_store_remove_fit(store, "main") == 0, "a fit is removed");
+    ok(snapshot_fit_is(snapshot, "main", 0, 40), "an open snapshot keeps it");
+    dms_snapshot_close(snapshot);
+    is_int(dms_store_remove_fit(store, "main"), DMS_ERR_NOT_FOUND, "it is gone");
+    ok(store_fit_is(path, "alpha", 3, 9), "the other one is not");
+    header.output = "margins";
+    is_int(merge(store, &header, 1, 2, 0, NULL), 0, "its name may be used again");
+    ok(store_fit_is(path, "main", 1, 2), "for a new fit");
+    dms_store_close(store);
+}
+
+static void test_find(void)
+{
+    struct dms_fit_header header = header_of("main");
+    dms_store *store = make_store("find", &header);
+    dms_snapshot *snapshot;
+    dms_fit *fit;
+    size_t position;
+    struct dms_fitted_target target;
+    must(merge(store, &header, 30, 40, 0, NULL));
+    must(merge(store, &header, 3, 9, 0, NULL));
+    must(dms_store_snapshot(store, &snapshot));
+    must(dms_fit_open(snapshot, "main", &fit));
+    ok(dms_fit_find(fit, 30, &position) == 0 && position == 6, "target 30 is the seventh");
+    is_int(dms_fit_find(fit, 9, &position), DMS_ERR_NOT_FOUND, "target 9 was not fitted");
+    contains(dms_error_message(), "16 targets of 3 to 39", "the message says which were");
+    is_int(dms_fit_find(fit, UINT64_C(1) << 32, &position), DMS_ERR_NOT_FOUND, "nor was 2^32");
+    is_int(dms_fit_target(fit, 16, &target), DMS_ERR_INVALID, "there is no 17th");
+    dms_fit_close(fit);
+    dms_snapshot_close(snapshot);
+    dms_store_close(store);
+}
+
+/* Targets that come again. */
+static void test_again(void)
+{
+    struct dms_fit_header header = header_of("main");
+    dms_store *store = make_store("again", &header);
+    char *path = path_of("again");
+    uint64_t added_ct = 99;
+    must(merge(store, &header, 5, 15, 0, NULL));
+    is_int(merge(store, &header, 5, 15, 0, &added_ct), 0, "the same part again");
+    is_int(added_ct, 0, "adds nothing");
+    is_int(merge(store, &header, 0, 20, 0, &added_ct), 0, "a part with some of them");
+    is_int(added_ct, 10, "adds the others");
+    ok(store_fit_is(path, "main", 0, 20), "which are right");
+    is_int(merge(store, &header, 19, 25, 0.5, NULL), DMS_ERR_EXISTS, "other numbers are refused");
+    contains(dms_error_message(), "target 19", "by target");
+    ok(store_fit_is(path, "main", 0, 20), "and nothing of them is added");
+    dms_store_close(store);
+}
+
+static void test_join(void)
+{
+    struct dms_fit_header begun = header_of("main");
+    struct dms_fit_header asked;
+    struct dms_metadata fewer[] = {{"lambdas", "50"}, {"standardize", "true"}};
+    struct dms_metadata more[] = {{"alpha", "1"}, {"lambdas", "100"}, {"standardize", "true"}};
+    struct dms_id_range moved[] = {{0, 5}, {8, 1}};
+    dms_store *store = make_store("join", &begun);
+    must(dms_store_begin_fit(store, &begun));
+#define conflicts(change, message)                                                           \
+    do {                                                                                     \
+        asked = begun;                                                                       \
+        change;                                                                              \
+        is_int(dms_store_begin_fit(store, &asked), DMS_ERR_CONFLICT, #change " is refused"); \
+        contains(dms_error_message(), message, "the message says it");                       \
+        is_int(merge(store, &asked, 0, 1, 0, NULL), DMS_ERR_CONFLICT, "a part, too");        \
+    } while (0)
+    conflicts(asked.problem = fewer, "fit 'main' was begun with lambdas = 100, this job has 50");
+    conflicts((asked.problem = more, asked.problem_ct = 3),
+              "without alpha, this job has alpha = 1");
+    conflicts(asked.problem_ct = 1, "with standardize = true, this job does not");
+    conflicts(asked.training.ranges = moved, "training models 7 to 7, this job has 8 to 8");
+    conflicts(asked.validation.digest[0] = 1, "same validation models, but the masks");
+    conflicts((asked.held_out.row_ct = 1, asked.held_out.range_ct = 1,
+               asked.held_out.ranges = (struct dms_id_range[]){{90, 1}}),
+              "0 held-out models, this job has 1");
+    conflicts(asked.store_uuid[3] ^= 1, "another store");
+    conflicts(asked.target_ct = 41, "41 targets");
+#undef conflicts
+    asked = begun;
+    asked.sequence = 77;
+    is_int(dms_store_begin_fit(store, &asked), 0, "another snapshot with the same rows may join");
+    asked.name = "new";
+    asked.output = "logits";
+    is_int(dms_store_begin_fit(store, &asked), DMS_ERR_NOT_FOUND, "an output that is not there");
+    dms_store_close(store);
+}
+
+/* A fit outlives what is done to the rows, and a manifest shows it. */
+static void test_lasting(void)
+{
+    struct dms_fit_header header = header_of("main");
+    dms_store *store = make_store("lasting", &header);
+    char *path = path_of("lasting");
+    char *manifest = path_of("lasting.manifest");
+    struct dms_compact_options all = {.all = true};
+    dms_snapshot *snapshot;
+    uint64_t id = 2;
+    struct dms_verify_report report;
+    must(merge(store, &header, 0, 30, 0, NULL));
+    must(dms_store_seal(store, NULL));
+    must(dms_store_remove(store, &id, 1, false, NULL));
+    ok(store_fit_is(path, "main", 0, 30), "a fit is there after seal and rm");
+    must(dms_store_compact(store, &all, NULL));
+    ok(store_fit_is(path, "main", 0, 30), "and after compact");
+    must(dms_snapshot_open(path, &snapshot));
+    must(dms_snapshot_write_manifest(snapshot, manifest));
+    dms_snapshot_close(snapshot);
+    ok(store_fit_is(manifest, "main", 0, 30), "and in a manifest");
+    must(merge(store, &header, 30, 40, 0, NULL));
+    ok(store_fit_is(manifest, "main", 0, 30), "which does not change");
+    must(dms_store_compact(store, &all, NULL));
+    ok(store_fit_is(path, "main", 0, 40), "a second compaction keeps it, too");
+    dms_store_close(store);
+    is_int(dms_verify(path, NULL, &report), 0, "the store can be verified");
+    is_int(report.damage_ct, 0, "and is sound");
+}
+
+/* More than fits into the log: written to a segment of its own first. */
+static void test_large(void)
+{
+    struct dms_fit_header header = header_of("large");
+    dms_store *store = make_store("large", &header);
+    char *path = path_of("large");
+    static double lambdas[60000];
+    static double errors[60000];
+    static uint32_t counts[60000];
+    struct made_target made;
+    struct dms_fitted_target found;
+    dms_fit_part *part;
+    dms_snapshot *snapshot;
+    dms_fit *fit;
+    for (size_t k = 0; k < 60000; k++) {
+        lambdas[k] = 60000 - (double)k;
+    }
+    make_target(&made, 7, 0);
+    made.target.path_ct = 60000;
+    made.target.path_lambdas = lambdas;
+    made.target.path_errors = errors;
+    made.target.path_gaps = errors;
+    made.target.path_weight_cts = counts;
+    must(dms_fit_part_create(&header, NULL, 0, &part));
+    must(dms_fit_part_add(part, &made.target));
+    is_int(dms_store_merge_fit(store, part, NULL), 0, "a part of 1.6 MB is added");
+    must(merge(store, &header, 0, 7, 0, NULL));
+    must(dms_snapshot_open(path, &snapshot));
+    must(dms_fit_open(snapshot, "large", &fit));
+    ok(dms_fit_target(fit, 7, &found) == 0 && is_same_target(&found, &made.target),
+       "and read as it was");
+    ok(dms_fit_target(fit, 3, &found) == 0 && is_same_target(&found, make_target(&made, 3, 0)),
+       "beside a small one");
+    dms_fit_close(fit);
+    dms_snapshot_close(snapshot);
+    dms_fit_part_free(part);
+    dms_store_close(store);
+}
+
 int main(void)
 {
+    char command[300];
     if (!mkdtemp(directory)) {
         return 1;
     }
@@ -296,5 +577,13 @@ int main(void)
     test_header_rules();
     test_file();
     test_file_damage();
+    test_store();
+    test_find();
+    test_again();
+    test_join();
+    test_lasting();
+    test_large();
+    snprintf(command, sizeof command, "rm -r %s", directory);
+    is_int(system(command), 0, "the tests' files are removed");
     return tap_done();
 }

@@ -111,6 +111,7 @@ static int open_reader(const struct dms_batch_source_setting *setting, enum dms_
                        dms_reader **reader)
 {
     struct dms_reader_options options;
+    int code;
 
     dms_reader_options_init(&options);
     options.output = setting->column->name;
@@ -125,7 +126,13 @@ static int open_reader(const struct dms_batch_source_setting *setting, enum dms_
     options.dtype = DMS_F32;
     options.thread_ct = setting->thread_ct;
     options.memory_bytes = setting->memory_bytes;
-    return dms_reader_open(setting->snapshot, &options, reader);
+    code = dms_reader_open(setting->snapshot, &options, reader);
+    /* Windows of decoded chunks may be what does not fit. */
+    while (code == DMS_ERR_INVALID && options.window_groups > 1) {
+        options.window_groups /= 2;
+        code = dms_reader_open(setting->snapshot, &options, reader);
+    }
+    return code;
 }
 
 static int allocate_outputs(struct source *source, uint32_t batch_rows)

@@ -22,8 +22,11 @@
 /* Sources that a solver has open at a time: of the models that it fits and of those that choose. */
 #define OPEN_SOURCES 2
 
-/* The part of the memory that the buffers of all sources may take. */
-#define SOURCE_SHARE 4
+/* The memory that the buffers of all sources may take; logits are many values a target. */
+static uint64_t source_bytes(const struct dms_fit_options *options, const struct dms_column *column)
+{
+    return options->memory_bytes / (column->values_per_target > 1 ? 2 : 4);
+}
 
 struct job {
     const struct dms_fit_options *options;
@@ -132,7 +135,7 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .options = options,
         .first_target = options->first_target,
         .thread_ct = thread_ct > 4 ? thread_ct / 4 : 1, /* the solver does most of the work */
-        .memory_bytes = options->memory_bytes / SOURCE_SHARE / OPEN_SOURCES,
+        .memory_bytes = source_bytes(options, column) / OPEN_SOURCES,
     };
     job->problem = (struct dms_problem){
         .example_ct = (size_t)header->example_ct,
@@ -284,7 +287,7 @@ static int solve(struct job *job)
     struct dms_checkpoint *checkpoint = &job->checkpoint;
     struct dms_solve_control control = {
         .thread_ct = options->thread_ct,
-        .memory_bytes = options->memory_bytes - options->memory_bytes / SOURCE_SHARE,
+        .memory_bytes = options->memory_bytes - source_bytes(options, job->setting.column),
         .max_epochs = options->max_epochs,
         .progress = job->hooks->progress ? on_progress : NULL,
         .result = on_result,

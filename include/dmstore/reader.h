@@ -7,6 +7,13 @@
  * The order is a pure function of (snapshot, rows asked for, order, seed, epoch): neither threads
  * nor buffers nor the batch size change it. One thread at a time may use a reader; several readers
  * of one snapshot may run at once.
+ *
+ * A file that is cut short while it is read in place is an error, with chunk and offset: workers
+ * copy out of maps under a handler for SIGBUS (installed in the process by the first reader;
+ * signals that are not a worker's go to the action that was there before) and compare the files'
+ * lengths afterwards. A batch that points into a file is exposed while the caller holds it: an
+ * access may raise SIGBUS, and bits that were gone are reported by the next call of
+ * dms_reader_next. So an epoch that ends with DMS_END was read from whole files.
  */
 #ifndef DMSTORE_READER_H
 #define DMSTORE_READER_H

@@ -1,6 +1,5 @@
 /*
- * The buffers of one batch, and filling them: rows are gathered from where they are into the
- * layout that dmstore/reader.h promises, a piece of the batch at a time.
+ * The buffers of one batch, in the layout that dmstore/reader.h promises.
  */
 #ifndef DMS_READER_BATCH_H
 #define DMS_READER_BATCH_H
@@ -26,7 +25,7 @@ int dms_batch_shape_make(const struct dms_source *source, uint32_t row_ct, bool 
                          bool mask_columns, enum dms_dtype dtype, size_t output_values,
                          struct dms_batch_shape *shape);
 
-/* A place in the file order of a window. */
+/* Where a row of a window is. */
 struct dms_row_place {
     uint32_t block; /* of the window */
     uint32_t row;   /* of that block */
@@ -45,32 +44,12 @@ struct dms_batch_buffers {
 int dms_batch_buffers_make(const struct dms_batch_shape *shape, struct dms_batch_buffers *buffers);
 void dms_batch_buffers_clear(struct dms_batch_buffers *buffers);
 
-/* Rows of a window that belong in a batch, one after the other in the epoch. */
-struct dms_piece {
-    const struct dms_source *source;
-    const struct dms_row_table *table;
-    const struct dms_order_window *window;
-    const struct dms_row_view *views; /* of block b, part p of the window at b x part_ct + p; NULL:
-                                         find them in the source, all is in place or staged */
-    uint64_t position;                /* in the epoch, of the first row */
-    uint32_t row_ct;
-    uint32_t batch_row; /* where the first row belongs in the batch */
-    bool is_whole;      /* it is all of the batch */
-};
+/* Makes mask_columns of the masks, which are where the buffers say. */
+void dms_batch_transpose(const struct dms_batch_shape *shape, uint32_t row_ct,
+                         const struct dms_batch_buffers *buffers);
 
-/* Memory of one thread for what is on its way. */
-struct dms_batch_scratch {
-    struct dms_buffer row;    /* of staged rows read one by one, and payloads of chunks */
-    struct dms_buffer values; /* between two types */
-};
-
-/* Fills rows batch_row .. of ids, ranks, masks and outputs. */
-int dms_batch_fill(const struct dms_batch_shape *shape, const struct dms_piece *piece,
-                   struct dms_batch_scratch *scratch, struct dms_batch_buffers *buffers);
-
-/* Makes mask_columns of the filled masks, and describes the batch; epoch and position are the
- * caller's. */
-void dms_batch_finish(const struct dms_batch_shape *shape, uint32_t row_ct,
-                      const struct dms_batch_buffers *buffers, struct dms_batch *batch);
+/* Points the batch to its filled buffers; epoch and position are the caller's. */
+void dms_batch_describe(const struct dms_batch_shape *shape, uint32_t row_ct,
+                        const struct dms_batch_buffers *buffers, struct dms_batch *batch);
 
 #endif

@@ -189,6 +189,7 @@ static void begin_batch(struct dms_prefetch *prefetch, struct slot *slot)
         rest < prefetch->plan.shape.row_ct ? (uint32_t)rest : prefetch->plan.shape.row_ct;
     slot->is_complete = false;
     slot->failure.code = 0;
+    slot->buffers.masks_in_place = NULL;
     prefetch->filling = slot;
 }
 
@@ -242,6 +243,16 @@ static bool take_piece(struct dms_prefetch *prefetch, struct piece_task *task)
     return true;
 }
 
+/* Does what takes the whole batch, whose last piece has ended. */
+static void finish_batch(const struct dms_batch_shape *shape, const struct dms_piece *last,
+                         struct slot *slot)
+{
+    if (shape->mask_columns && !last->is_whole) {
+        dms_batch_transpose(shape, slot->row_ct, &slot->buffers);
+    }
+    dms_batch_describe(shape, slot->row_ct, &slot->buffers, &slot->batch);
+}
+
 /* Called, and returns, with the lock held. */
 static void run_piece(struct dms_prefetch *prefetch, struct piece_task *task,
                       struct dms_batch_scratch *scratch)
@@ -251,7 +262,7 @@ static void run_piece(struct dms_prefetch *prefetch, struct piece_task *task,
     int status = slot->failure.code;
     pthread_mutex_unlock(&prefetch->lock);
     if (status == 0) {
-        status = dms_batch_fill(shape, &task->piece, scratch, &slot->buffers);
+        status = dms_gather(shape, &task->piece, scratch, &slot->buffers);
     }
     pthread_mutex_lock(&prefetch->lock);
     if (status != 0 && slot->failure.code == 0) {
@@ -265,7 +276,7 @@ static void run_piece(struct dms_prefetch *prefetch, struct piece_task *task,
     if (slot->open_piece_ct == 0 && (slot->is_complete || slot->failure.code != 0)) {
         if (slot->failure.code == 0) {
             pthread_mutex_unlock(&prefetch->lock);
-            dms_batch_finish(shape, slot->row_ct, &slot->buffers, &slot->batch);
+            finish_batch(shape, &task->piece, slot);
             pthread_mutex_lock(&prefetch->lock);
         }
         slot->state = SLOT_READY;
@@ -508,6 +519,12 @@ int dms_prefetch_next(struct dms_prefetch *prefetch, const struct dms_batch **ba
     }
     pthread_mutex_unlock(&prefetch->lock);
     return status;
+}
+
+bool dms_prefetch_lends_map(const struct dms_batch *batch)
+{
+    const struct slot *slot = (const struct slot *)(const void *)batch;
+    return batch->masks != NULL && batch->masks == slot->buffers.masks_in_place;
 }
 
 void dms_prefetch_release(struct dms_prefetch *prefetch, const struct dms_batch *batch)

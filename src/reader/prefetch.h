@@ -6,7 +6,7 @@
 #ifndef DMS_READER_PREFETCH_H
 #define DMS_READER_PREFETCH_H
 
-#include "reader/batch.h"
+#include "reader/gather.h"
 
 struct dms_prefetch;
 
@@ -34,6 +34,10 @@ int dms_prefetch_seek(struct dms_prefetch *prefetch, uint64_t epoch, uint64_t po
 /* Waits for the next batch; epochs follow one another without a mark. INVALID when the consumer
  * holds all of them. A failure comes again with every call until a seek. */
 int dms_prefetch_next(struct dms_prefetch *prefetch, const struct dms_batch **batch);
+
+/* Whether the masks of a batch are in a map. */
+bool dms_prefetch_lends_map(const struct dms_batch *batch);
+
 void dms_prefetch_release(struct dms_prefetch *prefetch, const struct dms_batch *batch);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "format/schema.h"
+#include "store/snapshot.h"
 
 #include <stdlib.h>
 
@@ -132,4 +133,18 @@ int dms_source_decode(const struct dms_source *source, const struct dms_row_bloc
         *view = (struct dms_row_view){rows->data, described->row_bytes, false};
     }
     return status;
+}
+
+int dms_source_check_length(const struct dms_source *source, const struct dms_row_block *block,
+                            size_t part)
+{
+    const struct dms_part *described = &source->parts[part];
+    return block->staged ? 0
+                         : dms_snapshot_check_chunk_length(source->snapshot, block->group,
+                                                           described->column, described->tile);
+}
+
+int dms_source_check_maps(const struct dms_source *source)
+{
+    return dms_snapshot_check_maps(source->snapshot);
 }

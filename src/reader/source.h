@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "reader/row_table.h"
-#include "store/snapshot.h"
+#include "store/snapshot_tiles.h"
 
 /* One chunk's worth of a row. */
 struct dms_part {
@@ -54,5 +54,13 @@ int dms_source_map(const struct dms_source *source, const struct dms_row_block *
 int dms_source_decode(const struct dms_source *source, const struct dms_row_block *block,
                       size_t part, struct dms_buffer *scratch, struct dms_buffer *rows,
                       struct dms_row_view *view);
+
+/* CORRUPT, with chunk and offset, when a file that has this part in place was cut short. */
+int dms_source_check_length(const struct dms_source *source, const struct dms_row_block *block,
+                            size_t part);
+
+/* The same for all files that are mapped: when this returns 0, whatever was read in place before
+ * was there. */
+int dms_source_check_maps(const struct dms_source *source);
 
 #endif

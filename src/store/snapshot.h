@@ -6,7 +6,6 @@
 #ifndef DMS_STORE_SNAPSHOT_H
 #define DMS_STORE_SNAPSHOT_H
 
-#include "base/buffer.h"
 #include "dmstore/snapshot.h"
 #include "format/state.h"
 #include "store/index.h"
@@ -46,28 +45,5 @@ int dms_snapshot_read_sampling(struct dms_snapshot *snapshot, size_t group, uint
 int dms_snapshot_read_packed(struct dms_snapshot *snapshot, size_t group, uint32_t column,
                              uint32_t row, uint32_t row_ct, uint64_t target, uint64_t target_ct,
                              uint8_t *rows);
-
-/* ---- whole chunks of sealed groups, for the reader (snapshot_tiles.c) ---- */
-
-/* *is_raw: whether dms_snapshot_map_rows will give this chunk's rows. Cheap: looks at the chunk
- * itself for masks only. */
-int dms_snapshot_is_raw(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
-                        uint32_t tile, bool *is_raw);
-
-/* Rows in place: row r at rows + r x stride. */
-struct dms_mapped_rows {
-    const uint8_t *rows;
-    size_t stride;
-};
-
-/* As dms_snapshot_map_chunk, but takes no system call once the chunk was checked. DMS_END: the
- * chunk is compressed or encoded. */
-int dms_snapshot_map_rows(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
-                          uint32_t tile, struct dms_mapped_rows *rows);
-
-/* Decodes a chunk of any kind: rows has row_ct x dms_column_packed_bytes of the tile's targets.
- * `scratch` holds the payload. */
-int dms_snapshot_decode_rows(struct dms_snapshot *snapshot, size_t group, uint32_t column,
-                             uint32_t tile, struct dms_buffer *scratch, uint8_t *rows);
 
 #endif

@@ -1,7 +1,9 @@
 /*
- * Whole chunks for those who read many rows of them: in place where they are raw, or decoded into
- * memory that is used again.
+ * Whole chunks for those who read many rows of them. Chunks that were checked are found without a
+ * system call; the lengths of mapped files are compared when asked, since they may become shorter.
  */
+#include "store/snapshot_tiles.h"
+
 #include "store/snapshot_parts.h"
 
 #include "base/alloc.h"
@@ -85,6 +87,58 @@ int dms_snapshot_map_rows(const struct dms_snapshot *snapshot, size_t group, uin
         atomic_load_explicit(&entry->verified_stride, memory_order_relaxed)};
     return 0;
 }
+
+/* ---- files that become shorter ---- */
+
+/* Whether a file still has what ends at `end`: a block at `offset`, or all that was committed. */
+static int check_length(const struct dms_snapshot_file *file, uint64_t offset, uint64_t end)
+{
+    uint64_t bytes;
+    int status = dms_file_size(file->descriptor, file->path, &bytes);
+    if (status == 0 && bytes < end) {
+        status = dms_fail(DMS_ERR_CORRUPT,
+                          "segment '%s' was truncated while it was read: it ends at offset "
+                          "0x%" PRIx64 ", but the bytes from offset 0x%" PRIx64 " to 0x%" PRIx64
+                          " are needed; run 'dmstore verify'",
+                          file->path, bytes, offset, end);
+    }
+    return status;
+}
+
+int dms_snapshot_check_chunk_length(const struct dms_snapshot *snapshot, size_t group,
+                                    uint32_t column, uint32_t tile)
+{
+    struct dms_tile_directory *directory;
+    struct dms_snapshot_file *file;
+    uint64_t committed_bytes;
+    int status = dms_snapshot_directory(snapshot, group, column, &directory);
+    if (status != 0 || !directory) {
+        return status;
+    }
+    const struct dms_tile_entry *entry = &directory->tiles[tile];
+    const struct dms_group_column *stored = dms_group_record_column(
+        &snapshot->catalog.groups[group], snapshot->catalog.schema->columns[column].id);
+    status = dms_snapshot_file(snapshot, stored->segment, &file, &committed_bytes);
+    if (status == 0) {
+        status = check_length(file, entry->offset,
+                              entry->offset + DMS_BLOCK_HEADER_BYTES + entry->payload_bytes);
+    }
+    return status ? dms_snapshot_fail_chunk(snapshot, status, group, column, tile) : 0;
+}
+
+int dms_snapshot_check_maps(const struct dms_snapshot *snapshot)
+{
+    int status = 0;
+    for (size_t k = 0; status == 0 && k < snapshot->catalog.segment_ct; k++) {
+        if (atomic_load_explicit(&snapshot->files[k].map, memory_order_relaxed)) {
+            status =
+                check_length(&snapshot->files[k], 0, snapshot->catalog.segments[k].committed_bytes);
+        }
+    }
+    return status;
+}
+
+/* ---- chunks that have to be decoded ---- */
 
 /* Reads a payload into the scratch memory and checks its hash. */
 static int read_payload(const struct dms_chunk_place *place, struct dms_buffer *scratch)

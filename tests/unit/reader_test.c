@@ -520,6 +520,166 @@ static void test_store(const char *codec)
     dms_snapshot_close(snapshot);
 }
 
+/* ---- damage ---- */
+
+/* The largest segment file of a store, and its length. */
+static uint64_t largest_segment(const char *store, char *path, size_t path_bytes)
+{
+    char command[400];
+    struct stat status;
+    snprintf(command, sizeof command, "ls -S %s/segments/* | head -1", store);
+    FILE *names = popen(command, "r");
+    known_must(names && fgets(path, (int)path_bytes, names) ? 0 : DMS_ERR_IO, command);
+    pclose(names);
+    path[strcspn(path, "\n")] = 0;
+    known_must(stat(path, &status) == 0 ? 0 : DMS_ERR_IO, path);
+    return (uint64_t)status.st_size;
+}
+
+static void copy_store(const char *from, const char *to)
+{
+    char command[600];
+    snprintf(command, sizeof command, "cp -r %s %s", from, to);
+    known_must(system(command) == 0 ? 0 : DMS_ERR_IO, command);
+}
+
+static void remove_store(const char *path)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf %s", path);
+    known_must(system(command) == 0 ? 0 : DMS_ERR_IO, command);
+}
+
+/* Reads until a failure and returns its code; *row_ct rows came before. All of them must be right.
+ */
+static int read_to_failure(dms_reader *reader, dms_snapshot *snapshot,
+                           const struct dms_reader_options *options, uint64_t *row_ct)
+{
+    const struct dms_batch *batch;
+    struct delivered delivered = {.row_ct = 0};
+    int status;
+    bool same = true;
+    while ((status = dms_reader_next(reader, &batch)) == 0) {
+        same &= check_batch(snapshot, options, batch, 0, &delivered);
+        dms_reader_release(reader, batch);
+    }
+    *row_ct = delivered.row_ct;
+    return same ? status : 0;
+}
+
+static struct dms_reader_options damage_options(void)
+{
+    struct dms_reader_options options = default_options();
+    options.output = "margins";
+    options.first_target = 2000;
+    options.batch_rows = 8;
+    options.slot_ct = 2;
+    return options;
+}
+
+/* A byte that changed is found where it is reached in the stream, by any number of threads. */
+static void test_flipped_byte(const char *codec)
+{
+    const char *path = in_directory("flipped");
+    char segment[300];
+    uint64_t row_cts[3];
+    copy_store(in_directory(codec), path);
+    uint64_t size = largest_segment(path, segment, sizeof segment);
+    int file = open(segment, O_RDWR | O_CLOEXEC);
+    uint8_t byte;
+    known_must(pread(file, &byte, 1, (off_t)(size / 5 * 3)) == 1 ? 0 : DMS_ERR_IO, "pread");
+    byte ^= 0x10;
+    known_must(pwrite(file, &byte, 1, (off_t)(size / 5 * 3)) == 1 ? 0 : DMS_ERR_IO, "pwrite");
+    close(file);
+    for (unsigned k = 0; k < 3; k++) {
+        dms_snapshot *snapshot = open_snapshot(path);
+        struct dms_reader_options options = damage_options();
+        dms_reader *reader;
+        options.thread_ct = k + 1;
+        options.first_target = 0;
+        must(dms_reader_open(snapshot, &options, &reader));
+        int status = read_to_failure(reader, snapshot, &options, &row_cts[k]);
+        const struct dms_batch *batch;
+        ok(status == DMS_ERR_CORRUPT && strstr(dms_error_message(), "chunk ") &&
+               strstr(dms_error_message(), "offset 0x"),
+           "%s, %u threads: the damaged chunk is named", codec, k + 1);
+        diag("%s", dms_error_message());
+        is_int(dms_reader_next(reader, &batch), status, "the failure stays");
+        must(dms_reader_seek(reader, 0, 0));
+        uint64_t row_ct;
+        is_int(read_to_failure(reader, snapshot, &options, &row_ct), status, "it comes again");
+        is_int(row_ct, row_cts[k], "at the same place");
+        dms_reader_close(reader);
+        dms_snapshot_close(snapshot);
+    }
+    ok(row_cts[0] > 0 && row_cts[0] == row_cts[1] && row_cts[0] == row_cts[2],
+       "%s: the rows before it arrive, %d of them", codec, (int)row_cts[0]);
+    remove_store(path);
+}
+
+/* A segment that becomes shorter while it is read: `kept` of eight parts of it remain. The batches
+ * point to no map, so that the access that fails is the reader's own. */
+static void test_truncation(const char *codec, enum dms_order order, int kept)
+{
+    const char *path = in_directory("truncated");
+    char segment[300];
+    copy_store(in_directory(codec), path);
+    uint64_t size = largest_segment(path, segment, sizeof segment);
+    dms_snapshot *snapshot = open_snapshot(path);
+    struct dms_reader_options options = damage_options();
+    struct delivered delivered;
+    dms_reader *reader;
+    options.order = order;
+    options.masks = false;
+    options.mask_columns = true;
+    ok(read_all(snapshot, &options, 0, &delivered), "%s, order %d: whole", codec, (int)order);
+    must(dms_reader_open(snapshot, &options, &reader));
+    must(dms_reader_seek(reader, 1, 0));
+    known_must(truncate(segment, (off_t)(size / 8 * (uint64_t)kept)) == 0 ? 0 : DMS_ERR_IO,
+               "truncate");
+    must(dms_reader_seek(reader, 0, 0));
+    uint64_t row_ct;
+    int status = read_to_failure(reader, snapshot, &options, &row_ct);
+    ok(status == DMS_ERR_CORRUPT && row_ct < dms_reader_row_ct(reader) &&
+           strstr(dms_error_message(), "chunk ") && strstr(dms_error_message(), "offset") &&
+           strstr(dms_error_message(), "truncated"),
+       "%s, order %d: cut to %d/8, an error after %d rows", codec, (int)order, kept, (int)row_ct);
+    diag("%s", dms_error_message());
+    dms_reader_close(reader);
+    dms_snapshot_close(snapshot);
+    remove_store(path);
+}
+
+/* Bits that went away while a batch that points to them was held. */
+static void test_truncated_loan(void)
+{
+    const char *path = in_directory("truncated");
+    char segment[300];
+    copy_store(in_directory("none"), path);
+    uint64_t size = largest_segment(path, segment, sizeof segment);
+    dms_snapshot *snapshot = open_snapshot(path);
+    struct dms_reader_options options = default_options();
+    struct dms_id_range range = {1010, 100};
+    struct dms_chunk_info info;
+    const uint8_t *rows;
+    dms_reader *reader;
+    const struct dms_batch *batch;
+    options.ids = &range;
+    options.id_range_ct = 1;
+    must(dms_reader_open(snapshot, &options, &reader));
+    must(dms_reader_next(reader, &batch));
+    must(dms_snapshot_map_chunk(snapshot, 0, 0, 0, &info, &rows));
+    ok(batch->masks == rows + 10 * info.row_stride_bytes, "masks are lent where they are");
+    known_must(truncate(segment, (off_t)(size - 1)) == 0 ? 0 : DMS_ERR_IO, "truncate");
+    dms_reader_release(reader, batch);
+    is_int(dms_reader_next(reader, &batch), DMS_ERR_CORRUPT,
+           "a file cut short under a batch is reported by the next call");
+    contains(dms_error_message(), "truncated", "it says what happened");
+    dms_reader_close(reader);
+    dms_snapshot_close(snapshot);
+    remove_store(path);
+}
+
 /* Random order needs raw chunks; the sampled masks of the known store are none. */
 static void test_random(void)
 {
@@ -551,8 +711,14 @@ int main(void)
     test_store("none");
     test_store("zstd:3");
     test_random();
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    known_must(system(command) == 0 ? 0 : DMS_ERR_IO, command);
+    test_flipped_byte("none");
+    test_flipped_byte("zstd:3");
+    for (int kept = 0; kept < 6; kept += 5) {
+        test_truncation("none", DMS_ORDER_SEQUENTIAL, kept);
+        test_truncation("none", DMS_ORDER_QUASI_RANDOM, kept);
+        test_truncation("zstd:3", DMS_ORDER_SEQUENTIAL, kept);
+    }
+    test_truncated_loan();
+    remove_store(directory);
     return tap_done();
 }

@@ -1,0 +1,40 @@
+/*
+ * Whole chunks of sealed groups, as the reader takes them: in place in the mapped file, or decoded
+ * into memory that is used again.
+ */
+#ifndef DMS_STORE_SNAPSHOT_TILES_H
+#define DMS_STORE_SNAPSHOT_TILES_H
+
+#include "base/buffer.h"
+#include "dmstore/snapshot.h"
+
+/* *is_raw: whether dms_snapshot_map_rows will give this chunk's rows. Cheap: looks at the chunk
+ * itself for masks only. */
+int dms_snapshot_is_raw(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                        uint32_t tile, bool *is_raw);
+
+/* Rows in place: row r at rows + r x stride. */
+struct dms_mapped_rows {
+    const uint8_t *rows;
+    size_t stride;
+};
+
+/* As dms_snapshot_map_chunk, but takes no system call once the chunk was checked. DMS_END: the
+ * chunk is compressed or encoded. */
+int dms_snapshot_map_rows(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                          uint32_t tile, struct dms_mapped_rows *rows);
+
+/* Whether the file of a chunk still has all of it: CORRUPT when it was cut short since. */
+int dms_snapshot_check_chunk_length(const struct dms_snapshot *snapshot, size_t group,
+                                    uint32_t column, uint32_t tile);
+
+/* The same for all files that are mapped: what was read in place before this returns 0 was there.
+ */
+int dms_snapshot_check_maps(const struct dms_snapshot *snapshot);
+
+/* Decodes a chunk of any kind: rows has row_ct x dms_column_packed_bytes of the tile's targets.
+ * `scratch` holds the payload. */
+int dms_snapshot_decode_rows(struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                             uint32_t tile, struct dms_buffer *scratch, uint8_t *rows);
+
+#endif

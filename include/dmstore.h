@@ -18,6 +18,7 @@
 #include "dmstore/sample.h"
 #include "dmstore/schema.h"
 #include "dmstore/snapshot.h"
+#include "dmstore/solve.h"
 #include "dmstore/store.h"
 #include "dmstore/verify.h"
 

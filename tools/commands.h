@@ -11,6 +11,7 @@ int command_append(int argc, char **argv);
 int command_compact(int argc, char **argv);
 int command_create(int argc, char **argv);
 int command_export(int argc, char **argv);
+int command_fit(int argc, char **argv);
 int command_get(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_ingest(int argc, char **argv);

@@ -28,6 +28,8 @@ static const struct command {
     {"missing", "model ids that are not there, as ranges", command_missing},
     {"export", "write masks, outputs, scalars and ids as .npy files", command_export},
     {"snapshot", "publish the current state as a manifest file for readers", command_snapshot},
+    {NULL, "Datamodels", NULL},
+    {"fit", "fit datamodels to the models of a store", command_fit},
     {NULL, "Keeping", NULL},
     {"seal", "turn staged rows into chunks now", command_seal},
     {"rm", "remove models by id", command_rm},

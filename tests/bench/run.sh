@@ -8,7 +8,7 @@
 set -eu
 
 build_dir=${DMSTORE_BUILD_DIR:-.}
-names=(ingest size open append rewrite)
+names=(ingest size open append rewrite reader)
 only=()
 flags=()
 while [ $# -gt 0 ]; do

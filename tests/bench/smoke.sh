@@ -23,6 +23,7 @@ smoke ingest 7 --dmstore "$DMSTORE" --rows 100 --examples 1000 --targets 20 --re
 smoke size 15 --rows 70
 smoke open 26 --dmstore "$DMSTORE" --rows 1000 --group-rows 64 --value-rows 64 --repeats 1
 smoke append 6 --rows 16 --examples 1000 --targets 20 --repeats 1
+smoke reader 7 --rows 300 --examples 1000 --targets 20 --batch-rows 64 --repeats 1
 smoke rewrite 9 --dmstore "$DMSTORE" --rows 300 --examples 1000 --targets 20 --repeats 1
 
 check "generate writes files that can be ingested" bash -c '

@@ -290,6 +290,24 @@ int dms_fit_record_set_part(struct dms_fit_record *record, const struct dms_edit
     return status;
 }
 
+void dms_fit_record_drop_overlapping(struct dms_fit_record *record, const struct dms_edit *edit)
+{
+    size_t kept = 0;
+    for (size_t k = 0; k < record->part_ct; k++) {
+        struct dms_fit_part_record *part = &record->parts[k];
+        uint64_t target;
+        if (part->number != edit->set_fit_part.part &&
+            dms_target_runs_overlap(part->runs, part->run_bytes, part->target_ct,
+                                    edit->set_fit_part.runs, edit->set_fit_part.run_bytes,
+                                    edit->set_fit_part.target_ct, &target)) {
+            dms_fit_part_record_clear(part);
+        } else {
+            record->parts[kept++] = *part;
+        }
+    }
+    record->part_ct = kept;
+}
+
 struct dms_edit dms_fit_record_edit(const struct dms_fit_record *record)
 {
     return (struct dms_edit){

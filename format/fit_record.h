@@ -59,6 +59,9 @@ void dms_fit_record_move(struct dms_fit_record *record, const struct dms_edit *e
 int dms_fit_record_set_part(struct dms_fit_record *record, const struct dms_edit *edit,
                             uint64_t segment);
 
+/* Drops the parts, but for the edit's own, that have a target of a set-fit-part edit. */
+void dms_fit_record_drop_overlapping(struct dms_fit_record *record, const struct dms_edit *edit);
+
 /* The edits that say of a record, or of one of its parts, what it says itself. */
 struct dms_edit dms_fit_record_edit(const struct dms_fit_record *record);
 struct dms_edit dms_fit_part_record_edit(const struct dms_fit_record *record,

@@ -407,6 +407,19 @@ struct dms_fit_record *dms_catalog_fit_named(const struct dms_catalog *catalog, 
     return NULL;
 }
 
+struct dms_fit_record *dms_catalog_fit_of_edit(const struct dms_catalog *catalog,
+                                               const struct dms_edit *edit)
+{
+    size_t name_bytes = edit->set_fit.name_bytes;
+    for (size_t k = 0; k < catalog->fit_ct; k++) {
+        if (strlen(catalog->fits[k].name) == name_bytes &&
+            memcmp(catalog->fits[k].name, edit->set_fit.name, name_bytes) == 0) {
+            return &catalog->fits[k];
+        }
+    }
+    return NULL;
+}
+
 uint64_t dms_catalog_features(const struct dms_catalog *catalog)
 {
     return catalog->fit_ct > 0 ? DMS_FEATURE_FITS : 0;

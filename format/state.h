@@ -111,6 +111,10 @@ struct dms_fit_record *dms_catalog_fit(const struct dms_catalog *catalog, uint64
 /* By name, or NULL. */
 struct dms_fit_record *dms_catalog_fit_named(const struct dms_catalog *catalog, const char *name);
 
+/* The one with the name that a set-fit edit says, or NULL. */
+struct dms_fit_record *dms_catalog_fit_of_edit(const struct dms_catalog *catalog,
+                                               const struct dms_edit *edit);
+
 /* The feature bits that a store with this catalog needs. */
 uint64_t dms_catalog_features(const struct dms_catalog *catalog);
 

@@ -23,6 +23,11 @@ struct dms_damage {
      */
     const uint64_t *lost_ids;
     size_t lost_id_ct;
+    /* The fit that has lost targets through it, or NULL, and which, in increasing order. A place
+     * that costs several fits something is told once for each. */
+    const char *fit;
+    const uint64_t *lost_targets;
+    size_t lost_target_ct;
 };
 
 struct dms_verify_options {
@@ -37,11 +42,12 @@ struct dms_verify_options {
 struct dms_verify_report {
     uint64_t segment_ct;
     uint64_t checked_bytes;
-    uint64_t chunk_ct; /* chunks and batches of staged rows whose content was checked */
+    uint64_t chunk_ct; /* chunks, batches of staged rows and parts of fits that were checked */
     uint64_t commit_ct;
     uint64_t damage_ct;
     uint64_t lost_id_ct;
-    uint64_t orphan_bytes; /* uncommitted tails that a crash left: no damage */
+    uint64_t lost_target_ct; /* targets of fits */
+    uint64_t orphan_bytes;   /* uncommitted tails that a crash left: no damage */
 };
 
 /* Checks the store directory `path`. Returns 0 when the check ran to its end, with
@@ -62,9 +68,11 @@ struct dms_recover_options {
 struct dms_recover_report {
     uint64_t segment_ct;
     uint64_t group_ct;
-    uint64_t model_ct;    /* rows brought back */
-    uint64_t damage_ct;   /* places that were damaged */
-    uint64_t salvaged_ct; /* rows brought back without their commit record */
+    uint64_t model_ct;       /* rows brought back */
+    uint64_t damage_ct;      /* places that were damaged */
+    uint64_t salvaged_ct;    /* rows brought back without their commit record */
+    uint64_t fit_ct;         /* fits brought back */
+    uint64_t lost_target_ct; /* fitted targets that were lost; on_damage names them */
     uint64_t lost_id_ct;
     uint64_t *lost_ids; /* in increasing order; NULL when none; the caller ends it with free() */
 };

@@ -95,6 +95,12 @@ static int check_edit(void *context, const struct dms_edit *edit)
                               DMS_BLOCK_ROWS);
     case DMS_EDIT_STATE:
         return check_referred(commit, edit->state.offset, edit->state.header_hash, DMS_BLOCK_STATE);
+    case DMS_EDIT_SET_FIT:
+        return check_referred(commit, edit->set_fit.offset, edit->set_fit.header_hash,
+                              DMS_BLOCK_FIT);
+    case DMS_EDIT_SET_FIT_PART:
+        return check_referred(commit, edit->set_fit_part.offset, edit->set_fit_part.header_hash,
+                              DMS_BLOCK_FIT_PART);
     case DMS_EDIT_SET_SCHEMA: {
         struct dms_schema *schema;
         int status = dms_schema_decode(edit->set_schema.schema,
@@ -154,6 +160,10 @@ static int check_block(struct dms_check *check, const struct dms_survey_file *fi
         return check_directory(check, file, found);
     case DMS_BLOCK_STATE:
         return check_state(file, found);
+    case DMS_BLOCK_FIT:
+        return dms_check_fit(check, file, found, reference);
+    case DMS_BLOCK_FIT_PART:
+        return dms_check_fit_part(check, file, found, reference);
     case DMS_BLOCK_COMMIT:
         return check_commit(check, file, found, previous_end);
     default:

@@ -18,7 +18,7 @@ struct dms_check {
     bool decode;               /* chunks and rows, to check their content; else hashes only */
     bool live_only;            /* leave out what is not referred to */
     struct dms_totals *totals; /* NULL, or where live sealed rows are added (with decode) */
-    uint64_t chunk_ct;         /* chunks and rows blocks that were checked */
+    uint64_t chunk_ct;         /* chunks, rows blocks and parts of fits that were checked */
 
     /* Of the group whose ids were last needed. */
     uint64_t *ids;

@@ -191,6 +191,20 @@ static int compare_batches(const struct dms_catalog *left, const struct dms_cata
     return status;
 }
 
+static int compare_fits(const struct dms_catalog *left, const struct dms_catalog *right,
+                        struct dms_buffer *a, struct dms_buffer *b)
+{
+    int status = left->fit_ct == right->fit_ct ? 0 : differs("the number of fits,", right->fit_ct);
+    for (size_t k = 0; status == 0 && k < left->fit_ct; k++) {
+        dms_buffer_clear(a);
+        dms_buffer_clear(b);
+        status = dms_fit_record_encode(&left->fits[k], a);
+        status = status ? status : dms_fit_record_encode(&right->fits[k], b);
+        status = status ? status : compare_coded(a, b, "fit", right->fits[k].number);
+    }
+    return status;
+}
+
 static int compare_segments(const struct dms_catalog *left, const struct dms_catalog *right)
 {
     int status = left->segment_ct == right->segment_ct
@@ -230,6 +244,7 @@ int dms_index_view_compare(const struct dms_index_view *view, const struct dms_c
     status = status ? status : compare_segments(catalog, replayed);
     status = status ? status : compare_groups(catalog, replayed, &a, &b);
     status = status ? status : compare_batches(catalog, replayed, &a, &b);
+    status = status ? status : compare_fits(catalog, replayed, &a, &b);
     /* The index may have given out more numbers, to writers that have not committed yet. */
     if (status == 0 &&
         (catalog->next_group < replayed->next_group || catalog->next_batch < replayed->next_batch ||

@@ -257,6 +257,8 @@ static void fill_report(struct dms_recovery *recovery, struct dms_recover_report
         .group_ct = catalog->group_ct,
         .damage_ct = recovery->damage.damage_ct,
         .salvaged_ct = recovery->salvaged_ct,
+        .fit_ct = catalog->fit_ct,
+        .lost_target_ct = recovery->damage.lost_target_ct,
         .lost_id_ct = recovery->lost.id_ct,
         .lost_ids = recovery->lost.id_ct > 0 ? recovery->lost.ids : NULL,
     };
@@ -276,7 +278,9 @@ static int recover(struct dms_recovery *recovery)
     int status = survey_segments(recovery);
     status = status ? status : replay(recovery);
     status = status ? status : dms_recovery_remove_superseded(recovery);
+    status = status ? status : dms_recovery_compare_fits(recovery);
     status = status ? status : check_all(recovery);
+    status = status ? status : dms_recovery_drop_damaged_fits(recovery);
     status = status ? status : dms_recovery_drop_damaged(recovery);
     status = status ? status : dms_recovery_complete(recovery);
     status = status ? status : add_totals(recovery);

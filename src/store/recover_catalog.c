@@ -232,7 +232,8 @@ static void mark_damaged(struct dms_recovery *recovery, bool *is_lost)
     struct dms_catalog *catalog = &recovery->replay.catalog;
     for (size_t k = 0; k < recovery->references.item_ct; k++) {
         const struct dms_reference *reference = &recovery->references.items[k];
-        if (dms_reference_holds(&recovery->survey, reference)) {
+        if (dms_reference_is_of_fit(reference) ||
+            dms_reference_holds(&recovery->survey, reference)) {
             continue;
         }
         recovery->is_changed = true;

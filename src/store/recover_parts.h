@@ -1,6 +1,6 @@
 /*
  * The parts of a recovery, for recover.c alone: making the replayed catalog sound
- * (recover_catalog.c) and writing it down (recover_write.c).
+ * (recover_catalog.c, recover_fits.c) and writing it down (recover_write.c).
  */
 #ifndef DMS_STORE_RECOVER_PARTS_H
 #define DMS_STORE_RECOVER_PARTS_H
@@ -44,6 +44,13 @@ static inline bool dms_recovery_is_unknown(const struct dms_recovery *recovery,
 /* Takes rows away that a lost commit removed: those that the old index knew to be removed, and the
  * older copies of ids that are live twice. */
 int dms_recovery_remove_superseded(struct dms_recovery *recovery);
+
+/* Where commits are lost: tells which targets of fits went with them, and takes fits away that one
+ * of them removed, both as the old index knows. */
+int dms_recovery_compare_fits(struct dms_recovery *recovery);
+
+/* Drops parts of fits that are damaged, and fits without their header. */
+int dms_recovery_drop_damaged_fits(struct dms_recovery *recovery);
 
 /* Drops what damage has made unreadable: a group without masks or ids, a group or (keep_partial) a
  * column of one that lacks chunks, a batch whose rows block is damaged. Their live ids are lost. */

@@ -35,6 +35,13 @@ int dms_references_add_files(struct dms_survey *survey, const struct dms_catalog
     for (size_t b = 0; status == 0 && b < catalog->batch_ct; b++) {
         status = add_file(survey, catalog->batches[b].segment, DMS_SEGMENT_BYTES_MAX);
     }
+    for (size_t f = 0; status == 0 && f < catalog->fit_ct; f++) {
+        const struct dms_fit_record *fit = &catalog->fits[f];
+        status = add_file(survey, fit->segment, DMS_SEGMENT_BYTES_MAX);
+        for (size_t p = 0; status == 0 && p < fit->part_ct; p++) {
+            status = add_file(survey, fit->parts[p].segment, DMS_SEGMENT_BYTES_MAX);
+        }
+    }
     return status;
 }
 
@@ -148,6 +155,49 @@ static int add_group(struct dms_survey *survey, const struct dms_catalog *catalo
     return status;
 }
 
+/* ---- batches and fits ---- */
+
+static int add_batch(const struct dms_survey *survey, const struct dms_catalog *catalog,
+                     size_t position, struct dms_references *references)
+{
+    const struct dms_batch_record *batch = &catalog->batches[position];
+    const struct dms_survey_file *file = dms_survey_file(survey, batch->segment);
+    struct dms_reference reference = {
+        .file = (size_t)(file - survey->files),
+        .offset = batch->offset,
+        .header_hash = batch->header_hash,
+        .kind = DMS_REFERENCE_ROWS,
+        .container = position,
+    };
+    return add(references, &reference);
+}
+
+static int add_fit(const struct dms_survey *survey, const struct dms_catalog *catalog,
+                   size_t position, struct dms_references *references)
+{
+    const struct dms_fit_record *fit = &catalog->fits[position];
+    struct dms_reference reference = {
+        .file = (size_t)(dms_survey_file(survey, fit->segment) - survey->files),
+        .offset = fit->offset,
+        .header_hash = fit->header_hash,
+        .kind = DMS_REFERENCE_FIT,
+        .container = position,
+    };
+    int status = add(references, &reference);
+    for (size_t p = 0; status == 0 && p < fit->part_ct; p++) {
+        reference = (struct dms_reference){
+            .file = (size_t)(dms_survey_file(survey, fit->parts[p].segment) - survey->files),
+            .offset = fit->parts[p].offset,
+            .header_hash = fit->parts[p].header_hash,
+            .kind = DMS_REFERENCE_FIT_PART,
+            .container = position,
+            .part = p,
+        };
+        status = add(references, &reference);
+    }
+    return status;
+}
+
 /* ---- all ---- */
 
 static int compare_references(const void *a, const void *b)
@@ -169,16 +219,10 @@ int dms_references_make(struct dms_survey *survey, const struct dms_catalog *cat
         status = add_group(survey, catalog, g, &made);
     }
     for (size_t b = 0; status == 0 && b < catalog->batch_ct; b++) {
-        const struct dms_batch_record *batch = &catalog->batches[b];
-        const struct dms_survey_file *file = dms_survey_file(survey, batch->segment);
-        struct dms_reference reference = {
-            .file = (size_t)(file - survey->files),
-            .offset = batch->offset,
-            .header_hash = batch->header_hash,
-            .kind = DMS_REFERENCE_ROWS,
-            .container = b,
-        };
-        status = add(&made, &reference);
+        status = add_batch(survey, catalog, b, &made);
+    }
+    for (size_t f = 0; status == 0 && f < catalog->fit_ct; f++) {
+        status = add_fit(survey, catalog, f, &made);
     }
     if (status != 0) {
         dms_references_free(&made);
@@ -229,6 +273,8 @@ bool dms_reference_holds(const struct dms_survey *survey, const struct dms_refer
         [DMS_REFERENCE_TILE] = DMS_BLOCK_CHUNK,
         [DMS_REFERENCE_DIRECTORY] = DMS_BLOCK_DIRECTORY,
         [DMS_REFERENCE_ROWS] = DMS_BLOCK_ROWS,
+        [DMS_REFERENCE_FIT] = DMS_BLOCK_FIT,
+        [DMS_REFERENCE_FIT_PART] = DMS_BLOCK_FIT_PART,
     };
     const struct dms_found_block *found =
         dms_survey_block(&survey->files[reference->file], reference->offset);

@@ -41,10 +41,32 @@ static int note_addition(const struct application *application, const struct dms
     return status;
 }
 
+/* Where commits are missing, a fit whose name is used again was removed by one of them, and what
+ * was salvaged gives way to a part that was committed. */
+static void make_way(const struct application *application, const struct dms_edit *edit)
+{
+    struct dms_catalog *catalog = &application->replay->catalog;
+    if (edit->type == DMS_EDIT_SET_FIT) {
+        const struct dms_fit_record *other = dms_catalog_fit_of_edit(catalog, edit);
+        if (other && other->number != edit->set_fit.fit) {
+            struct dms_edit removal = {.type = DMS_EDIT_REMOVE_FIT, .remove_fit = {other->number}};
+            (void)dms_catalog_apply(catalog, &removal, application->segment);
+        }
+    } else if (edit->type == DMS_EDIT_SET_FIT_PART && !application->is_salvaged) {
+        struct dms_fit_record *fit = dms_catalog_fit(catalog, edit->set_fit_part.fit);
+        if (fit) {
+            dms_fit_record_drop_overlapping(fit, edit);
+        }
+    }
+}
+
 static int apply_edit(void *context, const struct dms_edit *edit)
 {
     const struct application *application = context;
     struct dms_catalog *catalog = &application->replay->catalog;
+    if (application->is_lenient) {
+        make_way(application, edit);
+    }
     if (edit->type == DMS_EDIT_SET_SCHEMA && application->is_lenient) {
         /* A later schema may have been taken from a segment block already. */
         struct dms_schema *schema;

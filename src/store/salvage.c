@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/endian.h"
 #include "base/error.h"
+#include "format/fit.h"
 #include "format/ids.h"
 #include "format/rows.h"
 #include "store/codec.h"
@@ -15,6 +16,7 @@
 #include "store/tile_directory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* One lost transaction being looked at: blocks first .. end - 1 of a file. */
 struct run {
@@ -101,6 +103,95 @@ static int salvage_batch(struct run *run, const struct dms_found_block *found)
     dms_buffer_free(&runs);
     free(ids);
     return dms_is_damage(status) || status == DMS_ERR_INVALID ? 0 : status;
+}
+
+/* ---- fits ---- */
+
+static int salvage_fit(struct run *run, const struct dms_found_block *found)
+{
+    struct dms_block block;
+    struct dms_fit_header *header = NULL;
+    uint8_t *payload = NULL;
+    int status = dms_survey_read_header(run->file, found, &block);
+    status = status ? status : dms_survey_read_payload(run->file, &block, &payload);
+    status = status ? status : dms_fit_header_decode(payload, (size_t)block.payload_bytes, &header);
+    if (status == 0) {
+        struct dms_edit edit = {
+            .type = DMS_EDIT_SET_FIT,
+            .set_fit =
+                {
+                    .fit = block.fit,
+                    .offset = block.offset,
+                    .header_hash = block.header_hash,
+                    .stored_bytes = dms_block_extent(&block),
+                    .name_bytes = (uint32_t)strlen(header->name),
+                    .name = (const uint8_t *)header->name,
+                },
+        };
+        status = add_edit(run, &edit);
+    }
+    free(header);
+    free(payload);
+    return dms_is_damage(status) ? 0 : status;
+}
+
+static int add_part_edit(struct run *run, const struct dms_block *block,
+                         const struct dms_fit_part_view *view)
+{
+    struct dms_buffer runs = {0};
+    uint32_t run_bytes;
+    int status = dms_ids_encode(view->targets, (uint32_t)view->target_ct, &runs, &run_bytes);
+    if (status == 0) {
+        struct dms_edit edit = {
+            .type = DMS_EDIT_SET_FIT_PART,
+            .set_fit_part =
+                {
+                    .fit = block->fit_part.fit,
+                    .part = block->fit_part.part,
+                    .offset = block->offset,
+                    .header_hash = block->header_hash,
+                    .stored_bytes = dms_block_extent(block),
+                    .sequence = run->transaction->after + 1,
+                    .target_ct = (uint32_t)view->target_ct,
+                    .run_bytes = run_bytes,
+                    .runs = runs.data,
+                },
+        };
+        status = add_edit(run, &edit);
+    }
+    dms_buffer_free(&runs);
+    return status;
+}
+
+static int salvage_fit_part(struct run *run, const struct dms_found_block *found)
+{
+    struct dms_block block;
+    struct dms_fit_part_view view;
+    uint8_t *payload = NULL;
+    int status = dms_survey_read_header(run->file, found, &block);
+    status = status ? status : dms_survey_read_payload(run->file, &block, &payload);
+    status = status ? status : dms_fit_part_view(payload, (size_t)block.payload_bytes, &view);
+    status = status ? status : dms_fit_part_check(payload, &view);
+    status = status ? status : add_part_edit(run, &block, &view);
+    free(payload);
+    return dms_is_damage(status) ? 0 : status;
+}
+
+/* Headers first: a part can only be put into a fit that is there. */
+static int salvage_fits(struct run *run)
+{
+    int status = 0;
+    for (size_t k = run->first; status == 0 && k < run->end; k++) {
+        if (run->file->blocks[k].type == DMS_BLOCK_FIT) {
+            status = salvage_fit(run, &run->file->blocks[k]);
+        }
+    }
+    for (size_t k = run->first; status == 0 && k < run->end; k++) {
+        if (run->file->blocks[k].type == DMS_BLOCK_FIT_PART) {
+            status = salvage_fit_part(run, &run->file->blocks[k]);
+        }
+    }
+    return status;
 }
 
 /* ---- groups ---- */
@@ -319,7 +410,7 @@ static int salvage_run(struct run *run)
             status = salvage_group(run, block->number);
         }
     }
-    return status;
+    return status ? status : salvage_fits(run);
 }
 
 /* ---- which blocks ---- */

@@ -307,6 +307,7 @@ static int verify(struct verification *verification)
         }
         report->damage_ct = verification->damage.damage_ct;
         report->lost_id_ct = verification->damage.lost.id_ct;
+        report->lost_target_ct = verification->damage.lost_target_ct;
     }
     return status;
 }

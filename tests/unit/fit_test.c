@@ -566,6 +566,197 @@ static void test_large(void)
     dms_store_close(store);
 }
 
+/* ---- damage ---- */
+
+/* The place of block number `index` of a type in a file; -1 when there is none. */
+static long find_block(FILE *file, int type, int index)
+{
+    uint8_t header[128];
+    for (long at = 0; fseek(file, at, SEEK_SET) == 0 && fread(header, 1, 128, file) == 128;
+         at += 64) {
+        bool is_block = memcmp(header, "dmsBlock", 8) == 0 && header[8] == type;
+        if (is_block && index-- == 0) {
+            return at;
+        }
+    }
+    return -1;
+}
+
+/* Flips a bit of a block, `into` bytes from its beginning; false when there is no such block. */
+static bool damage_block(const char *store, int type, int index, long into)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/segments/00000001.dms", store);
+    FILE *file = fopen(path, "r+b");
+    long at = file ? find_block(file, type, index) : -1;
+    if (at >= 0) {
+        fseek(file, at + into, SEEK_SET);
+        int byte = fgetc(file);
+        fseek(file, at + into, SEEK_SET);
+        fputc(byte ^ 16, file);
+    }
+    if (file) {
+        fclose(file);
+    }
+    return at >= 0;
+}
+
+enum { FIT_BLOCK = 7, PART_BLOCK = 8, COMMIT_BLOCK = 6 };
+
+/* What verify or recover told of fits. */
+struct told {
+    char fits[64]; /* names with spaces between */
+    uint64_t first, last;
+    size_t target_ct;
+};
+
+static void note_damage(void *context, const struct dms_damage *damage)
+{
+    struct told *told = context;
+    if (damage->fit) {
+        strcat(told->fits, damage->fit);
+        strcat(told->fits, " ");
+        told->target_ct += damage->lost_target_ct;
+    }
+    if (damage->lost_target_ct > 0) {
+        told->first = damage->lost_targets[0];
+        told->last = damage->lost_targets[damage->lost_target_ct - 1];
+    }
+}
+
+static void remove_index(const char *store)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -r %s/lmdb", store);
+    must(system(command));
+}
+
+/* A closed store with fit main of targets 0 .. 29 in three parts and fit other of 3 .. 8. */
+static const char *make_damageable(const char *name, struct dms_fit_header *header)
+{
+    struct dms_fit_header other;
+    dms_store *store = make_store(name, header);
+    other = *header;
+    other.name = "other";
+    must(merge(store, header, 0, 10, 0, NULL));
+    must(merge(store, header, 10, 20, 0, NULL));
+    must(merge(store, header, 20, 30, 0, NULL));
+    must(merge(store, &other, 3, 9, 0, NULL));
+    dms_store_close(store);
+    return path_of(name);
+}
+
+static void test_damaged_part(void)
+{
+    struct dms_fit_header header = header_of("main");
+    const char *path = make_damageable("damaged-part", &header);
+    struct told told = {0};
+    struct dms_verify_options verify = {.on_damage = note_damage, .damage_context = &told};
+    struct dms_recover_options recover = {.on_damage = note_damage, .damage_context = &told};
+    struct dms_verify_report verified;
+    struct dms_recover_report recovered;
+    struct dms_fitted_target target;
+    dms_snapshot *snapshot;
+    dms_fit *fit;
+    dms_store *store;
+    ok(damage_block(path, PART_BLOCK, 1, 700), "the second part is damaged");
+    must(dms_snapshot_open(path, &snapshot));
+    must(dms_fit_open(snapshot, "main", &fit));
+    is_int(dms_fit_target(fit, 3, &target), 0, "targets of the first can be read");
+    is_int(dms_fit_target(fit, 13, &target), DMS_ERR_CORRUPT, "those of the second cannot");
+    contains(dms_error_message(), "fit 'main'", "the message names the fit");
+    dms_fit_close(fit);
+    dms_snapshot_close(snapshot);
+    must(dms_verify(path, &verify, &verified));
+    ok(verified.damage_ct == 1 && verified.lost_target_ct == 10, "verify finds it");
+    ok(strcmp(told.fits, "main ") == 0 && told.first == 10 && told.last == 19,
+       "and names fit and targets");
+    told = (struct told){0};
+    must(dms_recover(path, &recover, &recovered));
+    ok(recovered.fit_ct == 2 && recovered.lost_target_ct == 10 && recovered.lost_id_ct == 0 &&
+           strcmp(told.fits, "main ") == 0 && told.target_ct == 10,
+       "so does recover");
+    must(dms_store_open(path, &store));
+    is_int(merge(store, &header, 0, 30, 0, NULL), 0, "the lost targets are added again");
+    dms_store_close(store);
+    ok(store_fit_is(path, "main", 0, 30) && store_fit_is(path, "other", 3, 9), "and all is well");
+    must(dms_verify(path, NULL, &verified));
+    is_int(verified.lost_target_ct, 0, "verify finds no more loss");
+}
+
+static void test_damaged_header(void)
+{
+    struct dms_fit_header header = header_of("main");
+    const char *path = make_damageable("damaged-header", &header);
+    struct told told = {0};
+    struct dms_recover_options recover = {.on_damage = note_damage, .damage_context = &told};
+    struct dms_recover_report recovered;
+    ok(damage_block(path, FIT_BLOCK, 1, 140), "the header of a fit is damaged");
+    must(dms_recover(path, &recover, &recovered));
+    ok(strcmp(told.fits, "other ") == 0 && told.first == 3 && told.last == 8,
+       "recover names all its targets");
+    is_int(recovered.fit_ct, 1, "one fit is left");
+    ok(store_fit_is(path, "main", 0, 30), "the other one");
+}
+
+/* With and without the old index; with a commit record destroyed, too. */
+static void test_recovered(void)
+{
+    struct dms_fit_header header = header_of("main");
+    const char *path = make_damageable("recovered", &header);
+    struct dms_recover_report report;
+    struct dms_verify_report verified;
+    remove_index(path);
+    must(dms_recover(path, NULL, &report));
+    is_int(report.fit_ct, 2, "fits are brought back without an index");
+    ok(store_fit_is(path, "main", 0, 30) && store_fit_is(path, "other", 3, 9), "as they were");
+    must(dms_verify(path, NULL, &verified));
+    is_int(verified.damage_ct, 0, "and the index agrees with the segments");
+    /* Commits: the schema, six rows, three parts of main (the first begins it), other. */
+    ok(damage_block(path, COMMIT_BLOCK, 8, 50), "the commit of the second part is destroyed");
+    must(dms_recover(path, NULL, &report));
+    ok(store_fit_is(path, "main", 0, 30), "its part is salvaged");
+    remove_index(path);
+    ok(damage_block(path, COMMIT_BLOCK, 7, 50), "that of the first part, too");
+    must(dms_recover(path, NULL, &report));
+    ok(store_fit_is(path, "main", 0, 30) && store_fit_is(path, "other", 3, 9),
+       "the fit is salvaged with its header");
+}
+
+/* A part whose commit and block are both destroyed is lost; the old index tells it. */
+static void test_lost_part(void)
+{
+    struct dms_fit_header header = header_of("main");
+    const char *path = make_damageable("lost-part", &header);
+    struct told told = {0};
+    struct dms_recover_options recover = {.on_damage = note_damage, .damage_context = &told};
+    struct dms_recover_report report;
+    ok(damage_block(path, COMMIT_BLOCK, 8, 50) && damage_block(path, PART_BLOCK, 1, 700),
+       "a part is destroyed with its commit");
+    must(dms_recover(path, &recover, &report));
+    ok(told.target_ct == 10 && told.first == 10 && told.last == 19 && report.lost_target_ct == 10,
+       "the old index knows what it had");
+}
+
+/* A removal whose commit is destroyed is not undone when the old index knows of it. */
+static void test_lost_removal(void)
+{
+    struct dms_fit_header header = header_of("main");
+    const char *path = make_damageable("lost-removal", &header);
+    struct dms_recover_report report;
+    dms_store *store;
+    must(dms_store_open(path, &store));
+    must(dms_store_remove_fit(store, "main"));
+    must(merge(store, &header, 5, 7, 0, NULL));
+    dms_store_close(store);
+    ok(damage_block(path, COMMIT_BLOCK, 11, 50), "the commit of a removal is destroyed");
+    must(dms_recover(path, NULL, &report));
+    ok(store_fit_is(path, "main", 5, 7), "the new fit of that name is there, not the removed one");
+    remove_index(path);
+    must(dms_recover(path, NULL, &report));
+    ok(store_fit_is(path, "main", 5, 7), "also without the old index");
+}
+
 int main(void)
 {
     char command[300];
@@ -583,6 +774,11 @@ int main(void)
     test_join();
     test_lasting();
     test_large();
+    test_damaged_part();
+    test_damaged_header();
+    test_recovered();
+    test_lost_part();
+    test_lost_removal();
     snprintf(command, sizeof command, "rm -r %s", directory);
     is_int(system(command), 0, "the tests' files are removed");
     return tap_done();

@@ -11,6 +11,7 @@
 
 #include "dmstore/convert.h"
 #include "dmstore/error.h"
+#include "dmstore/evaluate.h"
 #include "dmstore/fit.h"
 #include "dmstore/frame.h"
 #include "dmstore/npy.h"

@@ -1,0 +1,28 @@
+/*
+ * The number that fits predict: which output column it is in, how it is computed from what is
+ * stored, and which example a target itself is. Read from the problems of the fits, and checked
+ * against labels and maps that the caller gives again.
+ */
+#ifndef DMS_QUERY_SCORED_OUTPUT_H
+#define DMS_QUERY_SCORED_OUTPUT_H
+
+#include "dmstore/evaluate.h"
+#include "dmstore/solve.h"
+
+struct dms_scored_output {
+    const struct dms_column *column; /* belongs to the snapshot */
+    enum dms_transform transform;
+    const int64_t *labels; /* the caller's; NULL: none needed */
+    bool exclude_self;     /* models that have seen a target's own example do not count */
+    const int64_t *self;   /* the caller's; NULL: target j is example j */
+};
+
+/* Errors as dms_evaluate. */
+int dms_scored_output_find(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_ct,
+                           const struct dms_evaluate_options *options,
+                           struct dms_scored_output *output);
+
+/* The example that target `target` itself is, or -1. */
+int64_t dms_scored_output_self(const struct dms_scored_output *output, uint64_t target);
+
+#endif

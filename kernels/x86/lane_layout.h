@@ -1,6 +1,10 @@
 /*
  * How the x86 variants of the lane kernels cut a word of 64 bits into fields, each of which has a
  * table of subset sums, and into what blocks they cut their work.
+ *
+ * A layout is a list of FIELD(part, entry, position, width): the table of the field of `width` bits
+ * at `position` begins at entry `entry` of the tables; its sum goes to part sum `part` (two chains
+ * of additions, so that none waits for the one before).
  */
 #ifndef DMS_KERNELS_X86_LANE_LAYOUT_H
 #define DMS_KERNELS_X86_LANE_LAYOUT_H
@@ -8,50 +12,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bits position .. position + width - 1 of a word. */
-struct field {
-    unsigned position, width;
-};
+/* 12 additions a word, 512 sums. */
+#define NARROW_LAYOUT(FIELD) \
+    FIELD(0, 0, 0, 6)        \
+    FIELD(1, 64, 6, 6)       \
+    FIELD(0, 128, 12, 6)     \
+    FIELD(1, 192, 18, 6)     \
+    FIELD(0, 256, 24, 5)     \
+    FIELD(1, 288, 29, 5)     \
+    FIELD(0, 320, 34, 5)     \
+    FIELD(1, 352, 39, 5)     \
+    FIELD(0, 384, 44, 5)     \
+    FIELD(1, 416, 49, 5)     \
+    FIELD(0, 448, 54, 5)     \
+    FIELD(1, 480, 59, 5)
 
-struct layout {
-    size_t field_ct;
-    struct field fields[12];
-};
-
-/* 512 sums and 12 additions a word; 1,024 sums and 10 additions a word. */
-static const struct layout narrow = {
-    12,
-    {{0, 6},
-     {6, 6},
-     {12, 6},
-     {18, 6},
-     {24, 5},
-     {29, 5},
-     {34, 5},
-     {39, 5},
-     {44, 5},
-     {49, 5},
-     {54, 5},
-     {59, 5}},
-};
-static const struct layout wide = {
-    10,
-    {{0, 8}, {8, 8}, {16, 6}, {22, 6}, {28, 6}, {34, 6}, {40, 6}, {46, 6}, {52, 6}, {58, 6}},
-};
+/* 10 additions a word, 896 sums. */
+#define WIDE_LAYOUT(FIELD) \
+    FIELD(0, 0, 0, 7)      \
+    FIELD(1, 128, 7, 7)    \
+    FIELD(0, 256, 14, 7)   \
+    FIELD(1, 384, 21, 7)   \
+    FIELD(0, 512, 28, 6)   \
+    FIELD(1, 576, 34, 6)   \
+    FIELD(0, 640, 40, 6)   \
+    FIELD(1, 704, 46, 6)   \
+    FIELD(0, 768, 52, 6)   \
+    FIELD(1, 832, 58, 6)
 
 enum {
-    ENTRY_CT_MAX = 1024,      /* of the tables of a layout */
-    WIDE_WORD_CT = 1024,      /* from so many words on, the wide layout is worth its sums */
-    WORDS_PER_LINE = 8,       /* of a row: what one cache line holds */
-    ROWS_PER_BLOCK = 2048,    /* their products and the words of a line stay in L2 */
-    COLUMNS_PER_BLOCK = 4096, /* their sums stay in L2 */
+    ENTRY_CT_MAX = 896,    /* of the tables of a layout */
+    WORDS_PER_LINE = 8,    /* of a row: what one cache line holds */
+    PREFETCHED_ROWS = 32,
+    ROWS_PER_BLOCK = 2048, /* their products and the words of a line stay in L2 */
 };
 
-/* The bytes from the first entry of the field's table to the one for `word`. */
-static inline size_t field_offset(uint64_t word, struct field field, size_t entry_bytes)
+/* The bytes from the first entry of a field's table to the one for `word`. */
+static inline size_t field_offset(uint64_t word, unsigned position, unsigned width,
+                                  size_t entry_bytes)
 {
-    uint64_t mask = ((UINT64_C(1) << field.width) - 1) * entry_bytes;
-    unsigned rotation = field.position - (unsigned)__builtin_ctzll(entry_bytes);
+    uint64_t mask = ((UINT64_C(1) << width) - 1) * entry_bytes;
+    unsigned rotation = position - (unsigned)__builtin_ctzll(entry_bytes);
 
     /* One instruction with a constant count: the field moves to where it counts whole entries. */
     return (word >> (rotation & 63) | word << (-rotation & 63)) & mask;

@@ -3,7 +3,9 @@
  * by each x86 variant, for each type, after it has defined
  *   REAL: the type;
  *   NAMED(name): the function's name with the type's suffix;
- *   VECTOR_BYTES: 32 or 64.
+ *   VECTOR_BYTES: 32 or 64;
+ *   WIDE_WORD_CT: from so many words on, the wide layout is the faster one;
+ *   COLUMNS_PER_BLOCK: so many that a slice of their sums stays in L2.
  *
  * A word of 64 bits is cut into fields of a few bits. For each field the sums of all subsets of
  * its values are put in a table; the sum that belongs to a word is then one entry per field. Wide
@@ -15,8 +17,10 @@
 /* Names of this file, each defined once for every type. */
 #define vector NAMED(vector)
 #define scratch_space NAMED(scratch_space)
-#define build_tables NAMED(build_tables)
-#define add_words NAMED(add_words)
+#define build_table NAMED(build_table)
+#define load_slice NAMED(load_slice)
+#define add_narrow NAMED(add_narrow)
+#define add_wide NAMED(add_wide)
 #define add_selected NAMED(add_selected)
 #define multiply_line NAMED(multiply_line)
 #define multiply_by_tables NAMED(multiply_by_tables)
@@ -29,64 +33,93 @@ typedef REAL vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 struct scratch_space {
     vector tables[ENTRY_CT_MAX];
-    uint64_t words[WORDS_PER_LINE][ROWS_PER_BLOCK];
+    uint64_t words[WORDS_PER_LINE][ROWS_PER_BLOCK + 8];
 };
 
 /*
- * Fills the tables for value_ct <= 64 values, a slice of each. An entry that has a value from
- * value_ct on is left as it is: no word has the bit.
+ * Fills the table of a field, given its values: entry e is the sum of those whose bits are set in
+ * e. Eight entries at a time are those of the values' first three, to which a sum of the others is
+ * added; that sum is one of fewer others, eight entries or more before, and one value.
  */
-static void build_tables(const struct layout *layout, const REAL *values, size_t value_ct,
-                         vector *table)
+static inline __attribute__((always_inline)) void build_table(const vector *values, unsigned width,
+                                                              vector *table)
 {
-    for (size_t f = 0; f < layout->field_ct; f++) {
-        size_t first = layout->fields[f].position;
+    vector low[8] = {{0}};
 
-        table[0] = (vector){0};
-        for (size_t j = 0; j < layout->fields[f].width && first + j < value_ct; j++) {
-            vector value = *(const vector *)(values + (first + j) * DMS_LANES);
-            size_t subset_ct = (size_t)1 << j;
+#pragma GCC unroll 8
+    for (size_t e = 1; e < 8; e++)
+        low[e] = low[e & (e - 1)] + values[__builtin_ctzll(e)];
+#pragma GCC unroll 8
+    for (size_t e = 0; e < 8; e++)
+        table[e] = low[e];
+    for (size_t high = 1; high < (size_t)1 << (width - 3); high++) {
+        vector sum = table[8 * (high & (high - 1))] + values[3 + __builtin_ctzll(high)];
 
-            for (size_t subset = 0; subset < subset_ct; subset++)
-                table[subset_ct + subset] = table[subset] + value;
-        }
-        table += (size_t)1 << layout->fields[f].width;
+#pragma GCC unroll 8
+        for (size_t e = 0; e < 8; e++)
+            table[8 * high + e] = sum + low[e];
     }
 }
 
-/* sums[i] += what the tables say of words[i], for a slice. */
-static inline __attribute__((always_inline)) void add_words(const struct layout *layout,
-                                                            const vector *tables,
-                                                            const uint64_t *words, size_t word_ct,
-                                                            REAL *sums)
+/* A slice of the values of a word; those from value_ct on count as zeros. */
+static inline void load_slice(const REAL *values, size_t value_ct, vector slice[64])
 {
+    for (size_t i = 0; i < value_ct; i++)
+        slice[i] = *(const vector *)(values + i * DMS_LANES);
+    for (size_t i = value_ct; i < 64; i++)
+        slice[i] = (vector){0};
+}
+
+#define BUILD_TABLE(part, entry, position, width) \
+    build_table(slice + (position), width, tables + (entry));
+
+#define ADD_ENTRY(part, entry, position, width)                            \
+    parts[part] += *(const vector *)((const uint8_t *)(tables + (entry)) + \
+                                     field_offset(words[i], position, width, VECTOR_BYTES));
+
+/*
+ * Adds to a slice of sums[i] the values, value_ct <= 64 of them, whose bits are set in words[i].
+ * For fewer words than WIDE_WORD_CT the larger tables do not pay.
+ */
+static void add_narrow(const REAL *values, size_t value_ct, const uint64_t *words, size_t word_ct,
+                       REAL *sums, vector *tables)
+{
+    vector slice[64];
+
+    load_slice(values, value_ct, slice);
+    NARROW_LAYOUT(BUILD_TABLE)
     for (size_t i = 0; i < word_ct; i++) {
         vector *sum = (vector *)(sums + i * DMS_LANES);
         vector parts[2] = {*sum, {0}};
-        const uint8_t *table = (const uint8_t *)tables;
 
-#pragma GCC unroll 16
-        for (size_t f = 0; f < layout->field_ct; f++) {
-            size_t offset = field_offset(words[i], layout->fields[f], VECTOR_BYTES);
-
-            parts[f % 2] += *(const vector *)(table + offset);
-            table += (size_t)VECTOR_BYTES << layout->fields[f].width;
-        }
+        NARROW_LAYOUT(ADD_ENTRY)
         *sum = parts[0] + parts[1];
     }
 }
 
-/* Adds to sums[i] the values, value_ct <= 64 of them, whose bits are set in words[i]. */
+static void add_wide(const REAL *values, size_t value_ct, const uint64_t *words, size_t word_ct,
+                     REAL *sums, vector *tables)
+{
+    vector slice[64];
+
+    load_slice(values, value_ct, slice);
+    WIDE_LAYOUT(BUILD_TABLE)
+    for (size_t i = 0; i < word_ct; i++) {
+        vector *sum = (vector *)(sums + i * DMS_LANES);
+        vector parts[2] = {*sum, {0}};
+
+        WIDE_LAYOUT(ADD_ENTRY)
+        *sum = parts[0] + parts[1];
+    }
+}
+
 static void add_selected(const REAL *values, size_t value_ct, const uint64_t *words, size_t word_ct,
                          REAL *sums, vector *tables)
 {
-    if (word_ct < WIDE_WORD_CT) {
-        build_tables(&narrow, values, value_ct, tables);
-        add_words(&narrow, tables, words, word_ct, sums);
-    } else {
-        build_tables(&wide, values, value_ct, tables);
-        add_words(&wide, tables, words, word_ct, sums);
-    }
+    if (word_ct < WIDE_WORD_CT)
+        add_narrow(values, value_ct, words, word_ct, sums, tables);
+    else
+        add_wide(values, value_ct, words, word_ct, sums, tables);
 }
 
 /* The same for a block of rows and the columns of up to WORDS_PER_LINE words. */
@@ -96,9 +129,11 @@ static void multiply_line(const uint8_t *masks, size_t row_ct, size_t row_stride
 {
     size_t word_ct = (column_ct + 63) / 64;
 
-    for (size_t i = 0; i < row_ct; i++)
+    for (size_t i = 0; i < row_ct; i++) {
+        __builtin_prefetch(masks + (i + PREFETCHED_ROWS) * row_stride_bytes);
         for (size_t j = 0; j < word_ct; j++)
             memcpy(&scratch->words[j][i], masks + i * row_stride_bytes + 8 * j, 8);
+    }
     for (size_t lane = 0; lane < DMS_LANES; lane += SLICE_LANES)
         for (size_t j = 0; j < word_ct; j++)
             add_selected(weights + 64 * j * DMS_LANES + lane, at_most(column_ct - 64 * j, 64),
@@ -129,14 +164,16 @@ static void multiply_transposed_by_tables(const uint64_t *columns, size_t column
     const REAL *value = values;
     REAL *sum = sums;
 
-    memset(sum, 0, column_ct * DMS_LANES * sizeof(REAL));
-    for (size_t k = 0; k < column_ct; k += COLUMNS_PER_BLOCK)
+    for (size_t k = 0; k < column_ct; k += COLUMNS_PER_BLOCK) {
+        size_t block_columns = at_most(column_ct - k, COLUMNS_PER_BLOCK);
+
+        memset(sum + k * DMS_LANES, 0, block_columns * DMS_LANES * sizeof(REAL));
         for (size_t lane = 0; lane < DMS_LANES; lane += SLICE_LANES)
             for (size_t i = 0; i < row_ct; i += 64)
                 add_selected(value + i * DMS_LANES + lane, at_most(row_ct - i, 64),
-                             columns + i / 64 * column_stride + k,
-                             at_most(column_ct - k, COLUMNS_PER_BLOCK), sum + k * DMS_LANES + lane,
-                             scratch->tables);
+                             columns + i / 64 * column_stride + k, block_columns,
+                             sum + k * DMS_LANES + lane, scratch->tables);
+    }
 }
 
 static const struct dms_lane_kernels kernels = {
@@ -149,8 +186,12 @@ static const struct dms_lane_kernels kernels = {
 
 #undef vector
 #undef scratch_space
-#undef build_tables
-#undef add_words
+#undef build_table
+#undef load_slice
+#undef add_narrow
+#undef add_wide
+#undef BUILD_TABLE
+#undef ADD_ENTRY
 #undef add_selected
 #undef multiply_line
 #undef multiply_by_tables

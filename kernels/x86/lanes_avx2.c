@@ -8,6 +8,8 @@
 
 #define VARIANT_NAME "avx2"
 #define VECTOR_BYTES 32
+#define WIDE_WORD_CT 4096
+#define COLUMNS_PER_BLOCK 4096
 
 #define REAL float
 #define NAMED(name) name##_f32

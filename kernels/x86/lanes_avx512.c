@@ -8,6 +8,8 @@
 
 #define VARIANT_NAME "avx512"
 #define VECTOR_BYTES 64
+#define WIDE_WORD_CT 4096
+#define COLUMNS_PER_BLOCK 8192
 
 #define REAL float
 #define NAMED(name) name##_f32

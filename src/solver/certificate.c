@@ -26,5 +26,6 @@ double dms_certificate_gap(const struct dms_certificate *certificate)
     }
     gap = (1 + scale * scale) * square / (2 * row_weight) - scale * product / row_weight +
           certificate->lambda * certificate->weighted_norm;
-    return gap / certificate->null_deviance;
+    /* At an exact solution rounding may take it below 0. */
+    return gap < 0 ? 0 : gap / certificate->null_deviance;
 }

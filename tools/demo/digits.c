@@ -15,6 +15,7 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"train", command_train, "train models on subsets of the images, append them to a store"},
+    {"show", command_show, "draw the images that help and harm a target most, by a fit"},
     {"files", command_files, "write images, labels and names as files for reports"},
 };
 

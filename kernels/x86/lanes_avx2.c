@@ -8,6 +8,7 @@
 
 #define VARIANT_NAME "avx2"
 #define VECTOR_BYTES 32
+#define SLICE_VECTORS 2
 #define WIDE_WORD_CT 4096
 #define COLUMNS_PER_BLOCK 4096
 

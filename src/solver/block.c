@@ -1,13 +1,14 @@
 /*
  * The stages of a block: which pass each tile makes next, and what follows from it.
  *
- * A tile alternates epochs of SAGA with evaluations. An evaluation is a pass at fixed weights: it
- * gives the certificate, and leaves a table and an average gradient without the errors that epochs
- * of floats have added up. After each epoch the gap is estimated from the table, as if its
- * residuals were those of the weights; when enough lanes seem to be done, the tile is evaluated.
- * Where SAGA is slow, because there are few rows for each example or because the problem is badly
- * conditioned, the tile goes over to accelerated proximal gradient steps, whose every pass is an
- * evaluation.
+ * There are two methods. SAGA alternates epochs of minibatches with evaluations: passes at fixed
+ * weights that give the certificate, and leave a table and an average gradient without the errors
+ * that epochs of floats have added up. The accelerated method takes one proximal gradient step with
+ * momentum after each evaluation. Which of them needs fewer passes for a solution depends on the
+ * rows for each example, on the tolerance and on how close the lambdas are; so a block tries both,
+ * each for SYNC_EPOCHS passes, and goes on with the better one. Where there are few rows for each
+ * example, or no room for SAGA's table, only the accelerated method is used; a tile in which SAGA
+ * is slow goes over to it.
  *
  * Every SYNC_EPOCHS passes all tiles are taken apart into their targets' models and built anew:
  * targets that are done leave, and a checkpoint taken then is all that a later process needs to do
@@ -25,10 +26,9 @@
 #include "base/pool.h"
 
 #define SYNC_EPOCHS 24
-/* Epochs without an evaluation, and epochs at one lambda after which SAGA counts as slow. */
-#define EVALUATION_EPOCHS 8
+/* Epochs at one lambda after which SAGA counts as slow. */
 #define SLOW_EPOCHS 12
-/* SAGA needs this many rows for each example to be faster than accelerated steps. */
+/* Below so many rows for each example SAGA is not tried. */
 #define SAGA_ROWS 2
 /* Floats cannot be relied on for gaps below this. */
 #define FLOAT_TOLERANCE 1e-6
@@ -39,9 +39,9 @@ struct work_tile {
     struct dms_target_path *paths[DMS_LANES];
     bool accelerated;
     bool fresh; /* no evaluation yet */
-    unsigned since_evaluation;
     unsigned epochs_at_lambda[DMS_LANES];
-    bool accepted[DMS_LANES]; /* at the present evaluation */
+    unsigned planned_epochs[DMS_LANES]; /* at one lambda before it is evaluated */
+    bool accepted[DMS_LANES];           /* at the present evaluation */
     bool settle[DMS_LANES];
 };
 
@@ -52,6 +52,7 @@ struct stage {
     struct dms_design *design;
     size_t real_bytes;
     double tolerance;
+    enum dms_method method;
     struct dms_batch_source source, validation;
     bool has_source, has_validation;
     struct work_tile *tiles;
@@ -66,17 +67,17 @@ size_t dms_block_real_bytes(const struct dms_problem *problem)
     return problem->tolerance < FLOAT_TOLERANCE ? sizeof(double) : sizeof(float);
 }
 
-static bool needs_table(const struct dms_problem *problem, enum dms_role role)
+static bool enough_rows(const struct dms_problem *problem)
 {
-    return problem->row_ct[role] >= SAGA_ROWS * (uint64_t)problem->example_ct;
+    return problem->row_ct[DMS_ROLE_TRAINING] >= SAGA_ROWS * (uint64_t)problem->example_ct;
 }
 
-uint64_t dms_block_tile_bytes(const struct dms_problem *problem)
+uint64_t dms_block_tile_bytes(const struct dms_problem *problem, bool with_table)
 {
     uint64_t rows = problem->row_ct[problem->refit ? DMS_ROLE_REFIT : DMS_ROLE_TRAINING];
     size_t examples = problem->example_ct;
     uint64_t working = dms_tile_bytes(examples, rows, dms_block_real_bytes(problem),
-                                      needs_table(problem, DMS_ROLE_REFIT));
+                                      with_table && enough_rows(problem));
     uint64_t finishing = dms_tile_bytes(examples, rows, sizeof(double), false);
     /* Two sparse models a target, at worst without a zero; each lane's own counts and penalties. */
     uint64_t models = 2 * (sizeof(double) + sizeof(uint32_t)) * DMS_LANES * (uint64_t)examples;
@@ -103,7 +104,6 @@ int dms_block_create(struct dms_solver_run *run, uint64_t index, size_t first, s
         rc = dms_target_path_init(&made->paths[i], run->problem, first + i, i);
         if (rc < 0)
             goto out;
-        made->paths[i].accelerated = !needs_table(run->problem, DMS_ROLE_TRAINING);
         made->target_ct = i + 1;
     }
     *block = made;
@@ -131,6 +131,10 @@ static void save_block(const struct dms_block *block, struct dms_encoder *encode
     dms_encode_u64(encoder, block->target_ct);
     dms_encode_u32(encoder, (uint32_t)block->stage);
     dms_encode_u64(encoder, block->epoch);
+    for (size_t i = 0; i < DMS_METHOD_CT; i++) {
+        dms_encode_u64(encoder, block->pass_ct[i]);
+        dms_encode_u64(encoder, block->solution_ct[i]);
+    }
     for (size_t i = 0; i < block->target_ct; i++)
         dms_target_path_save(&block->paths[i], encoder);
 }
@@ -144,6 +148,10 @@ int dms_block_restore(struct dms_block *block, struct dms_cursor *cursor)
     int rc;
 
     block->epoch = dms_cursor_u64(cursor);
+    for (size_t i = 0; i < DMS_METHOD_CT; i++) {
+        block->pass_ct[i] = dms_cursor_u64(cursor);
+        block->solution_ct[i] = dms_cursor_u64(cursor);
+    }
     if (cursor->bad || index != block->index || first != block->first ||
         target_ct != block->target_ct || stage >= DMS_STAGE_CT)
         return dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
@@ -253,7 +261,7 @@ static int collect_models(struct stage *stage)
 
             if (!path || path->finished)
                 continue;
-            path->accelerated = work->accelerated;
+            path->slow = path->slow || (work->accelerated && stage->method == DMS_METHOD_SAGA);
             rc = extract_model(work, l, &path->model);
             if (rc < 0)
                 return rc;
@@ -267,7 +275,7 @@ static void place_target(struct work_tile *work, size_t l, struct dms_target_pat
     struct dms_lane *lane = &work->tile->lanes[l];
 
     work->paths[l] = path;
-    work->accelerated = work->accelerated || path->accelerated;
+    work->planned_epochs[l] = 1;
     lane->used = true;
     lane->moving = true;
     lane->column = path->column;
@@ -298,30 +306,29 @@ static double saga_step(const struct dms_design *design, uint32_t batch_rows)
 
 static int build_tile(struct stage *stage, struct work_tile *work, bool accelerated)
 {
-    struct dms_block *block = stage->block;
-    bool with_table = !accelerated;
-    int rc = dms_tile_create(stage->design, stage->real_bytes, with_table, &work->tile);
+    int rc = dms_tile_create(stage->design, stage->real_bytes, !accelerated, &work->tile);
 
     if (rc < 0)
         return rc;
     work->tile->eigenvalue = stage->design->largest_eigenvalue;
-    work->tile->step_scale = saga_step(stage->design, block->run->batch_rows);
+    work->tile->step_scale = saga_step(stage->design, stage->block->run->saga_rows);
     work->accelerated = accelerated;
     work->fresh = true;
     return DMS_OK;
 }
 
-/* Places the unfinished targets of `accelerated` in new tiles. */
-static int place_targets(struct stage *stage, bool accelerated)
+/* Places unfinished targets in new tiles: those that SAGA was slow for, or the others. */
+static int place_targets(struct stage *stage, bool slow)
 {
     struct dms_block *block = stage->block;
+    bool accelerated = slow || stage->method == DMS_METHOD_ACCELERATED;
     struct work_tile *work = NULL;
     size_t lane = DMS_LANES;
 
     for (size_t i = 0; i < block->target_ct; i++) {
         struct dms_target_path *path = &block->paths[i];
 
-        if (path->finished || path->accelerated != accelerated)
+        if (path->finished || path->slow != slow)
             continue;
         if (lane == DMS_LANES) {
             int rc;
@@ -336,6 +343,40 @@ static int place_targets(struct stage *stage, bool accelerated)
         place_target(work, lane++, path);
     }
     return DMS_OK;
+}
+
+static enum dms_method choose_method(const struct dms_block *block)
+{
+    const uint64_t *passes = block->pass_ct, *solutions = block->solution_ct;
+
+    if (block->stage == DMS_STAGE_FINISH || !block->run->with_table ||
+        !enough_rows(block->run->problem))
+        return DMS_METHOD_ACCELERATED;
+    if (passes[DMS_METHOD_SAGA] < SYNC_EPOCHS)
+        return DMS_METHOD_SAGA;
+    if (passes[DMS_METHOD_ACCELERATED] < SYNC_EPOCHS)
+        return DMS_METHOD_ACCELERATED;
+    return (double)solutions[DMS_METHOD_SAGA] / (double)passes[DMS_METHOD_SAGA] >
+                   (double)solutions[DMS_METHOD_ACCELERATED] /
+                       (double)passes[DMS_METHOD_ACCELERATED]
+               ? DMS_METHOD_SAGA
+               : DMS_METHOD_ACCELERATED;
+}
+
+/* The source of the stage's rows, with batches as the method wants them. */
+static int open_source(struct stage *stage)
+{
+    const struct dms_solver_run *run = stage->block->run;
+    bool saga = stage->method == DMS_METHOD_SAGA;
+    int rc;
+
+    if (stage->has_source)
+        stage->source.close(stage->source.context);
+    rc = run->problem->open(run->problem->context, stage->role, saga, stage->block->first,
+                            stage->block->target_ct, saga ? run->saga_rows : DMS_LARGEST_BATCH,
+                            &stage->source);
+    stage->has_source = rc == DMS_OK;
+    return rc;
 }
 
 /* Mean, deviance and weights of the rows of every lane; then its bias is that of its model. */
@@ -381,8 +422,15 @@ static int find_moments(struct stage *stage)
 static int build_tiles(struct stage *stage)
 {
     int rc;
+    enum dms_method method = choose_method(stage->block);
 
     free_tiles(stage);
+    if (!stage->has_source || method != stage->method) {
+        stage->method = method;
+        rc = open_source(stage);
+        if (rc < 0)
+            return rc;
+    }
     stage->tiles = dms_alloc(stage->block->target_ct / DMS_LANES + 2, sizeof *stage->tiles);
     if (!stage->tiles)
         return DMS_ERR_NO_MEMORY;
@@ -394,7 +442,9 @@ static int build_tiles(struct stage *stage)
 
 /* ---- what follows from a pass ---- */
 
-static enum dms_pass choose_pass(const struct work_tile *work, double tolerance, bool sync)
+/* A tile of SAGA is evaluated when most of its targets have had the epochs that they are expected
+ * to need. */
+static enum dms_pass choose_pass(const struct work_tile *work, bool sync)
 {
     size_t live = 0, ready = 0;
 
@@ -402,12 +452,11 @@ static enum dms_pass choose_pass(const struct work_tile *work, double tolerance,
         if (!work->paths[l] || work->paths[l]->finished)
             continue;
         live++;
-        ready += work->epochs_at_lambda[l] > 0 && work->tile->lanes[l].gap <= tolerance;
+        ready += work->epochs_at_lambda[l] >= work->planned_epochs[l];
     }
     if (live == 0)
         return DMS_PASS_NONE;
-    if (sync || work->fresh || work->accelerated || 2 * ready >= live ||
-        work->since_evaluation >= EVALUATION_EPOCHS)
+    if (sync || work->fresh || work->accelerated || 2 * ready >= live)
         return DMS_PASS_EVALUATE;
     return DMS_PASS_SAGA;
 }
@@ -415,7 +464,6 @@ static enum dms_pass choose_pass(const struct work_tile *work, double tolerance,
 /* After an epoch of SAGA. */
 static void note_epoch(struct work_tile *work)
 {
-    work->since_evaluation++;
     for (size_t l = 0; l < DMS_LANES; l++) {
         struct dms_target_path *path = work->paths[l];
 
@@ -424,7 +472,7 @@ static void note_epoch(struct work_tile *work)
         work->epochs_at_lambda[l]++;
         if (work->epochs_at_lambda[l] >= SLOW_EPOCHS)
             work->accelerated = true;
-        if (!isfinite(work->tile->lanes[l].gap)) {
+        if (work->tile->lanes[l].diverged) {
             for (size_t k = 0; k < work->tile->design->example_ct; k++)
                 dms_tile_set_weight(work->tile, k, l, 0);
             dms_tile_set_bias(work->tile, l, path->mean);
@@ -433,13 +481,23 @@ static void note_epoch(struct work_tile *work)
     }
 }
 
+/* Epochs to plan for the next lambda: one more after too few, one less after more than enough. */
+static void plan_epochs(struct work_tile *work, size_t l, double tolerance)
+{
+    double gap = work->tile->lanes[l].gap;
+
+    if (gap > tolerance && work->epochs_at_lambda[l] >= work->planned_epochs[l])
+        work->planned_epochs[l]++;
+    else if (gap < tolerance / 4 && work->planned_epochs[l] > 1)
+        work->planned_epochs[l]--;
+}
+
 /* After an evaluation: which targets are solved at their lambda. */
 static void judge(struct stage *stage, struct work_tile *work)
 {
     const struct dms_problem *problem = stage->block->run->problem;
 
     work->fresh = false;
-    work->since_evaluation = 0;
     for (size_t l = 0; l < DMS_LANES; l++) {
         struct dms_target_path *path = work->paths[l];
         struct dms_lane *lane = &work->tile->lanes[l];
@@ -456,8 +514,10 @@ static void judge(struct stage *stage, struct work_tile *work)
         if (path->finished)
             continue;
         close = lane->gap <= stage->tolerance;
-        work->accepted[l] = close && lane->pure;
-        work->settle[l] = close && !lane->pure;
+        plan_epochs(work, l, stage->tolerance);
+        /* The last word of a stage is a proximal point: only such a one is sparse. */
+        work->accepted[l] = close && (lane->pure || stage->block->stage == DMS_STAGE_PATH);
+        work->settle[l] = close && !work->accepted[l];
     }
 }
 
@@ -503,6 +563,7 @@ static int advance_target(struct stage *stage, struct work_tile *work, size_t l)
         path->gap = lane->gap;
         path->finished = true;
     }
+    stage->block->solution_ct[stage->method]++;
     lane->lambda = path->lambda;
     lane->moving = !path->finished;
     work->epochs_at_lambda[l] = 0;
@@ -531,8 +592,12 @@ static int follow_evaluations(struct stage *stage, const bool *evaluated, bool l
             if (work->accepted[l])
                 rc = advance_target(stage, work, l);
         }
-        if (rc == DMS_OK && evaluated[t] && work->accelerated && !last)
-            rc = dms_tile_accelerate(work->tile, work->settle);
+        if (rc == DMS_OK && evaluated[t] && !last) {
+            if (work->accelerated)
+                rc = dms_tile_accelerate(work->tile, work->settle);
+            else
+                dms_tile_descend(work->tile);
+        }
     }
     return rc;
 }
@@ -599,7 +664,7 @@ static int run_epoch(struct stage *stage, bool sync, bool last)
     int rc = evaluated ? DMS_OK : DMS_ERR_NO_MEMORY;
 
     for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++) {
-        enum dms_pass pass = choose_pass(&stage->tiles[t], stage->tolerance, sync);
+        enum dms_pass pass = choose_pass(&stage->tiles[t], sync);
 
         evaluated[t] = pass == DMS_PASS_EVALUATE;
         rc = begin_pass(stage, t, pass);
@@ -649,6 +714,7 @@ static int run_stage(struct stage *stage)
 
         rc = run_epoch(stage, sync, last);
         block->epoch++;
+        block->pass_ct[stage->method]++;
         if (rc == DMS_OK)
             rc = report(stage);
         if (rc == DMS_OK && last)
@@ -668,7 +734,7 @@ static int open_stage(struct dms_block *block, struct stage *stage)
 {
     struct dms_solver_run *run = block->run;
     const struct dms_problem *problem = run->problem;
-    int rc;
+    int rc = DMS_OK;
 
     memset(stage, 0, sizeof *stage);
     stage->block = block;
@@ -679,14 +745,9 @@ static int open_stage(struct dms_block *block, struct stage *stage)
         block->stage == DMS_STAGE_FINISH ? sizeof(double) : dms_block_real_bytes(problem);
     /* What is accepted in float is proven in double: it should stand that. */
     stage->tolerance = problem->tolerance * (block->stage == DMS_STAGE_REFIT ? 0.9 : 1);
-    rc = problem->open(problem->context, stage->role, block->stage != DMS_STAGE_FINISH,
-                       block->first, block->target_ct, run->batch_rows, &stage->source);
-    if (rc < 0)
-        return rc;
-    stage->has_source = true;
     if (block->stage == DMS_STAGE_PATH && problem->row_ct[DMS_ROLE_VALIDATION] > 0) {
         rc = problem->open(problem->context, DMS_ROLE_VALIDATION, false, block->first,
-                           block->target_ct, run->batch_rows, &stage->validation);
+                           block->target_ct, DMS_LARGEST_BATCH, &stage->validation);
         stage->has_validation = rc == DMS_OK;
     }
     return rc;
@@ -704,9 +765,6 @@ static void close_stage(struct stage *stage)
 /* The next stage begins with what the last one found. */
 static int enter_stage(struct dms_block *block, enum dms_stage next)
 {
-    bool few_rows = !needs_table(block->run->problem,
-                                 next == DMS_STAGE_REFIT ? DMS_ROLE_REFIT : DMS_ROLE_TRAINING);
-
     for (size_t i = 0; i < block->target_ct; i++) {
         struct dms_target_path *path = &block->paths[i];
 
@@ -721,7 +779,6 @@ static int enter_stage(struct dms_block *block, enum dms_stage next)
         /* A constant target has its mean, and nothing to refit. */
         if (path->flags & DMS_FITTED_CONSTANT)
             continue;
-        path->accelerated = next == DMS_STAGE_FINISH || few_rows;
         path->finished = false;
         if (next == DMS_STAGE_REFIT)
             path->flags |= DMS_FITTED_REFITTED;

@@ -19,13 +19,21 @@ enum dms_stage {
 };
 #define DMS_STAGE_CT 3
 
+/* How a block goes about it; see block.c. */
+enum dms_method { DMS_METHOD_SAGA, DMS_METHOD_ACCELERATED };
+#define DMS_METHOD_CT 2
+
+/* Rows of a batch where steps do not depend on it: large, so that tables of subset sums pay. */
+#define DMS_LARGEST_BATCH 4096
+
 /* What all blocks of a fit share. */
 struct dms_solver_run {
     const struct dms_problem *problem;
     const struct dms_solve_control *control;
     struct dms_pool *pool;
     unsigned thread_ct;
-    uint32_t batch_rows;
+    uint32_t saga_rows;                      /* of a batch of SAGA */
+    bool with_table;                         /* there is room for SAGA's table */
     struct dms_tile_scratch *scratch;        /* thread_ct of them */
     struct dms_design *designs[DMS_ROLE_CT]; /* of training and refit */
     uint64_t block_ct;
@@ -39,6 +47,8 @@ struct dms_block {
     struct dms_target_path *paths;
     enum dms_stage stage;
     uint64_t epoch; /* passes of this stage */
+    /* What each method has done: passes, and solutions found in them. */
+    uint64_t pass_ct[DMS_METHOD_CT], solution_ct[DMS_METHOD_CT];
 };
 
 int dms_block_create(struct dms_solver_run *run, uint64_t index, size_t first, size_t target_ct,
@@ -53,8 +63,9 @@ int dms_block_checkpoint(const struct dms_block *block);
 /* Solves all targets; then every path's model, gap and flags are final. */
 int dms_block_solve(struct dms_block *block);
 
-/* Bytes that one tile of targets needs in the stage that needs most. */
-uint64_t dms_block_tile_bytes(const struct dms_problem *problem);
+/* Bytes that one tile of targets needs in the stage that needs most, with or without SAGA's table.
+ */
+uint64_t dms_block_tile_bytes(const struct dms_problem *problem, bool with_table);
 
 /* Bytes of a value in the solver's tables: float, or double where float could not reach the
  * tolerance. */

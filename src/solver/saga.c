@@ -15,7 +15,6 @@
 /* Batches between these sizes: below, tables of subset sums and steps cost more than they give;
  * above, there are too few steps in an epoch. */
 #define SMALLEST_BATCH 512
-#define LARGEST_BATCH 4096
 /* Steps in an epoch of few rows. */
 #define STEPS_PER_EPOCH 8
 
@@ -56,7 +55,7 @@ static uint32_t choose_batch(const struct dms_problem *problem)
     double smallest = ratio < 1 ? (1 - ratio) * (1 - ratio) : 0;
     double batch = 1 + smallest * (rows - 1) / (4 * (1 + ratio) * (1 + ratio));
 
-    batch = fmin(fmax(batch, SMALLEST_BATCH), LARGEST_BATCH);
+    batch = fmin(fmax(batch, SMALLEST_BATCH), DMS_LARGEST_BATCH);
     batch = fmin(batch, fmax(rows / STEPS_PER_EPOCH, 8));
     return (uint32_t)(batch + 7) & ~UINT32_C(7);
 }
@@ -77,18 +76,24 @@ static int make_designs(struct dms_solver_run *run)
 }
 
 /* Targets of one block: as many as the memory holds beside what all share. */
-static int choose_block(const struct dms_solver_run *run, size_t *target_ct)
+static int choose_block(struct dms_solver_run *run, size_t *target_ct)
 {
     size_t example_ct = run->problem->example_ct;
-    uint64_t tile_bytes = dms_block_tile_bytes(run->problem);
+    uint64_t tile_bytes = dms_block_tile_bytes(run->problem, true);
     uint64_t lanes = DMS_LANES * sizeof(double);
-    uint64_t scratch = (uint64_t)run->thread_ct * lanes * (4 * run->batch_rows + example_ct);
+    uint64_t scratch = (uint64_t)run->thread_ct * lanes * (4 * DMS_LARGEST_BATCH + example_ct);
     /* Penalties of both precisions for two designs. */
     uint64_t shared = scratch + 4 * lanes * example_ct;
     uint64_t memory = run->control->memory_bytes;
     uint64_t tile_ct = memory > shared ? (memory - shared) / tile_bytes : 0;
     uint64_t all = (run->problem->target_ct + DMS_LANES - 1) / DMS_LANES;
 
+    run->with_table = tile_ct >= all;
+    if (!run->with_table) {
+        /* Every further block reads all rows again: better without tables. */
+        tile_bytes = dms_block_tile_bytes(run->problem, false);
+        tile_ct = memory > shared ? (memory - shared) / tile_bytes : 0;
+    }
     if (tile_ct == 0)
         return dms_fail(DMS_ERR_INVALID,
                         "a block of %d targets needs %" PRIu64 " MiB of memory, and %" PRIu64
@@ -109,12 +114,12 @@ static int prepare(struct dms_solver_run *run)
     if (rc < 0)
         return rc;
     run->thread_ct = dms_pool_threads(run->pool);
-    run->batch_rows = choose_batch(run->problem);
+    run->saga_rows = choose_batch(run->problem);
     run->scratch = dms_alloc(run->thread_ct, sizeof *run->scratch);
     if (!run->scratch)
         return DMS_ERR_NO_MEMORY;
     for (unsigned t = 0; rc == DMS_OK && t < run->thread_ct; t++)
-        rc = dms_tile_scratch_create(run->problem->example_ct, run->batch_rows, &run->scratch[t]);
+        rc = dms_tile_scratch_create(run->problem->example_ct, DMS_LARGEST_BATCH, &run->scratch[t]);
     return rc == DMS_OK ? make_designs(run) : rc;
 }
 

@@ -416,7 +416,7 @@ static int end_counts(struct dms_tile *tile)
     return DMS_OK;
 }
 
-/* The gap of every lane, from the average gradient and the sums of the pass. */
+/* The gap of every lane, from the average gradient and the sums of an evaluation. */
 static void measure_gaps(struct dms_tile *tile)
 {
     struct dms_certificate certificate;
@@ -480,6 +480,7 @@ static void end_evaluation(struct dms_tile *tile)
         }
     measure_gaps(tile);
     for (size_t l = 0; l < DMS_LANES; l++) {
+        tile->residual_mean[l] = tile->centre_average[l];
         tile->centre[l] -= tile->centre_average[l];
         tile->lanes[l].bias = tile->centre[l] - tile->shift[l];
     }
@@ -499,7 +500,8 @@ int dms_tile_end(struct dms_tile *tile)
         rc = end_counts(tile);
         break;
     case DMS_PASS_SAGA:
-        measure_gaps(tile);
+        for (size_t l = 0; l < DMS_LANES; l++)
+            tile->lanes[l].diverged = !isfinite(tile->sums.square[l]);
         break;
     case DMS_PASS_EVALUATE:
         end_evaluation(tile);
@@ -533,6 +535,36 @@ static double soften(double value, double threshold)
     return value > threshold ? value - threshold : value < -threshold ? value + threshold : 0;
 }
 
+/* The proximal point of the weight at `at` of example k, from the gradient of the last evaluation.
+ * Row weights only scale the curvature up, by at most N / W. */
+static double proximal_point(const struct dms_tile *tile, size_t k, size_t l)
+{
+    size_t at = k * DMS_LANES + l;
+    size_t real_bytes = tile->kernels->real_bytes;
+    const struct dms_design *design = tile->design;
+    const struct dms_lane *lane = &tile->lanes[l];
+    double point = load(tile->weights, at, real_bytes);
+    double step = lane->row_weight / ((double)design->row_ct * tile->eigenvalue);
+    double gradient = tile->averages[at];
+
+    if (!lane->moving || !(lane->row_weight > 0))
+        return point;
+    if (tile->counts)
+        gradient += tile->residual_mean[l] * (design->means[k] - lane_mean(tile, k, l));
+    return soften(point - step * design->inverse_variances[k] * gradient,
+                  step * lane->lambda * load(tile->used_penalties, at, real_bytes));
+}
+
+void dms_tile_descend(struct dms_tile *tile)
+{
+    size_t real_bytes = tile->kernels->real_bytes;
+
+    for (size_t k = 0; k < tile->design->example_ct; k++)
+        for (size_t l = 0; l < DMS_LANES; l++)
+            store(tile->weights, k * DMS_LANES + l, real_bytes, proximal_point(tile, k, l));
+    update_shifts(tile);
+}
+
 /* The proximal points go to `previous` and what was there to `averages`, which are used up by it;
  * restart[l] becomes the scalar product that tells whether momentum went too far. */
 static void proximal_points(struct dms_tile *tile, double *restart)
@@ -541,21 +573,11 @@ static void proximal_points(struct dms_tile *tile, double *restart)
     const struct dms_design *design = tile->design;
 
     for (size_t k = 0; k < design->example_ct; k++) {
-        double mean = design->means[k];
-
         for (size_t l = 0; l < DMS_LANES; l++) {
             size_t at = k * DMS_LANES + l;
-            const struct dms_lane *lane = &tile->lanes[l];
-            double own = tile->counts ? lane_mean(tile, k, l) : mean;
-            double gradient = tile->averages[at] + tile->centre_average[l] * (mean - own);
-            /* Weights of rows only scale the curvature up, by at most N / W. */
-            double step = lane->moving && lane->row_weight > 0
-                              ? lane->row_weight / ((double)design->row_ct * tile->eigenvalue)
-                              : 0;
             double point = load(tile->weights, at, real_bytes);
             double last = load(tile->previous, at, real_bytes);
-            double next = soften(point - step * design->inverse_variances[k] * gradient,
-                                 step * lane->lambda * load(tile->used_penalties, at, real_bytes));
+            double next = proximal_point(tile, k, l);
 
             if (design->inverse_variances[k] > 0)
                 restart[l] += (point - next) * (next - last) / design->inverse_variances[k];

@@ -37,7 +37,8 @@ struct dms_lane {
     /* from DMS_PASS_MOMENTS */
     double row_weight, mean, null_deviance;
     bool nonfinite; /* some output is not finite */
-    /* from DMS_PASS_SAGA (an estimate) and DMS_PASS_EVALUATE (exact) */
+    bool diverged;  /* DMS_PASS_SAGA: its residuals are not finite any more */
+    /* from DMS_PASS_EVALUATE */
     double gap;
     double bias;
     double largest_gradient;
@@ -68,6 +69,7 @@ struct dms_tile {
     const void *used_penalties;
     double centre[DMS_LANES];
     double centre_average[DMS_LANES]; /* average of the table */
+    double residual_mean[DMS_LANES];  /* of the last evaluation */
     double shift[DMS_LANES];
     struct dms_lane_sums sums; /* of the pass */
     double first[DMS_LANES];   /* first output seen, from which moments are taken */
@@ -98,6 +100,10 @@ int dms_tile_begin(struct dms_tile *tile, enum dms_pass pass);
 void dms_tile_batch(struct dms_tile *tile, const struct dms_batch *batch,
                     struct dms_tile_scratch *scratch);
 int dms_tile_end(struct dms_tile *tile);
+
+/* One plain proximal gradient step of all moving lanes from that gradient; the table and its
+ * average stay as they are. */
+void dms_tile_descend(struct dms_tile *tile);
 
 /* One accelerated proximal gradient step of all moving lanes from the gradient that
  * DMS_PASS_EVALUATE found (Beck and Teboulle 2009, with the restart of O'Donoghue and Candes 2015,

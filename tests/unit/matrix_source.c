@@ -8,7 +8,23 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "kernels/kernels.h"
 #include "kernels/lanes.h"
+
+size_t matrix_mask_stride(size_t example_ct)
+{
+    return (example_ct + 63) / 64 * 8;
+}
+
+uint8_t *matrix_pack(const uint8_t *bytes, size_t row_ct, size_t example_ct)
+{
+    size_t stride = matrix_mask_stride(example_ct);
+    uint8_t *masks = dms_alloc(row_ct, stride);
+
+    for (size_t i = 0; masks && i < row_ct; i++)
+        dms_kernels_get()->pack_bits(bytes + i * example_ct, example_ct, masks + i * stride);
+    return masks;
+}
 
 struct stream {
     const struct matrix *matrix;
@@ -58,10 +74,8 @@ static void fill_row(struct stream *stream, size_t i, uint64_t rank)
 
     stream->ids[i] = row;
     stream->ranks[i] = rank;
-    memset(mask, 0, stream->batch.mask_stride_bytes);
-    for (size_t k = 0; k < matrix->example_ct; k++)
-        if (matrix->masks[row * matrix->example_ct + k])
-            mask[k >> 3] |= (uint8_t)(1 << (k & 7));
+    memcpy(mask, matrix->masks + row * stream->batch.mask_stride_bytes,
+           stream->batch.mask_stride_bytes);
     memcpy(stream->outputs + i * stream->batch.output_stride_values,
            matrix->outputs + row * matrix->target_ct + stream->first_target,
            stream->target_ct * sizeof(float));
@@ -123,7 +137,7 @@ static int stream_open(void *context, enum dms_role role, bool shuffled, size_t 
                               .batch_rows = batch_rows};
     if (role == DMS_ROLE_VALIDATION)
         stream->first_row = matrix->row_ct[DMS_ROLE_TRAINING];
-    stream->batch.mask_stride_bytes = (matrix->example_ct + 63) / 64 * 8;
+    stream->batch.mask_stride_bytes = matrix_mask_stride(matrix->example_ct);
     stream->batch.output_stride_values = stride;
     stream->order = dms_alloc(stream->row_ct, sizeof *stream->order);
     stream->ids = dms_alloc(batch_rows, sizeof *stream->ids);

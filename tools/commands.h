@@ -10,6 +10,7 @@ int command_add_column(int argc, char **argv);
 int command_append(int argc, char **argv);
 int command_compact(int argc, char **argv);
 int command_create(int argc, char **argv);
+int command_eval(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_fit(int argc, char **argv);
 int command_get(int argc, char **argv);

@@ -30,6 +30,7 @@ static const struct command {
     {"snapshot", "publish the current state as a manifest file for readers", command_snapshot},
     {NULL, "Datamodels", NULL},
     {"fit", "fit datamodels to the models of a store", command_fit},
+    {"eval", "score fits on the models that they have held out", command_eval},
     {NULL, "Keeping", NULL},
     {"seal", "turn staged rows into chunks now", command_seal},
     {"rm", "remove models by id", command_rm},

@@ -22,7 +22,7 @@ synopsis_options() { # PAGE: long options in its synopsis
 }
 
 command_list=$(commands)
-check_output "--help lists 18 commands" 18 grep -c . <<<"$command_list"
+check_output "--help lists 19 commands" 19 grep -c . <<<"$command_list"
 check_output "--version prints name and version" "dmstore 0.1.0" dmstore --version
 
 for command in $command_list; do

@@ -41,8 +41,8 @@
     FIELD(1, 832, 58, 6)
 
 enum {
-    ENTRY_CT_MAX = 896,    /* of the tables of a layout */
-    WORDS_PER_LINE = 8,    /* of a row: what one cache line holds */
+    ENTRY_CT_MAX = 896, /* of the tables of a layout */
+    WORDS_PER_LINE = 8, /* of a row: what one cache line holds */
     PREFETCHED_ROWS = 32,
     ROWS_PER_BLOCK = 2048, /* their products and the words of a line stay in L2 */
 };

@@ -9,7 +9,7 @@
 #define VARIANT_NAME "avx2"
 #define VECTOR_BYTES 32
 #define SLICE_VECTORS 2
-#define WIDE_WORD_CT 4096
+#define WIDE_WORD_CT 1280
 #define COLUMNS_PER_BLOCK 4096
 
 #define REAL float

@@ -9,7 +9,7 @@
 #define VARIANT_NAME "avx512"
 #define VECTOR_BYTES 64
 #define SLICE_VECTORS 1
-#define WIDE_WORD_CT 4096
+#define WIDE_WORD_CT 1280
 #define COLUMNS_PER_BLOCK 8192
 
 #define REAL float

@@ -8,7 +8,7 @@
 set -eu
 
 build_dir=${DMSTORE_BUILD_DIR:-.}
-names=(ingest size open append rewrite reader)
+names=(ingest size open append rewrite reader lanes)
 only=()
 flags=()
 while [ $# -gt 0 ]; do

@@ -7,7 +7,7 @@ source "$(dirname "$0")/../cli/tap.sh"
 smoke() {
     local rows
     run "$DMSTORE_BUILD_DIR/tests/bench/$1_bench" --directory . "${@:3}"
-    rows=$(grep -cE '^\| [a-z].* \| [0-9.e+-]+ (s|ms|MiB|B a row|rows/s|MB/s|GB/s)( |$)' "$stdout_file")
+    rows=$(grep -cE '^\| [a-z].* \| [0-9.e+-]+ (s|ms|MiB|B a row|rows/s|MB/s|GB/s|multiply-adds/s)( |$)' "$stdout_file")
     if [ "$status" -ne 0 ]; then
         fail "$1_bench runs" "exit status $status" "$(cat "$stderr_file")"
     elif [ "$rows" -ne "$2" ]; then
@@ -24,6 +24,7 @@ smoke size 15 --rows 70
 smoke open 26 --dmstore "$DMSTORE" --rows 1000 --group-rows 64 --value-rows 64 --repeats 1
 smoke append 6 --rows 16 --examples 1000 --targets 20 --repeats 1
 smoke reader 7 --rows 300 --examples 1000 --targets 20 --batch-rows 64 --repeats 1
+smoke lanes 5 --rows 70 --columns 300 --variant ref --repeats 1
 smoke rewrite 9 --dmstore "$DMSTORE" --rows 300 --examples 1000 --targets 20 --repeats 1
 
 check "generate writes files that can be ingested" bash -c '

@@ -22,5 +22,6 @@
 #include "dmstore/solve.h"
 #include "dmstore/store.h"
 #include "dmstore/verify.h"
+#include "dmstore/warm.h"
 
 #endif

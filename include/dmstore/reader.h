@@ -54,7 +54,10 @@ struct dms_reader_options {
     unsigned thread_ct;     /* worker threads (1); 0: one a processor */
     uint32_t slot_ct;       /* batches prepared ahead, those the caller holds included (4) */
     uint64_t memory_bytes;  /* bound on all buffers; 0: none. INVALID when 2 slots do not fit */
-    const char *warm_path;  /* NULL, or a cache of decoded chunks made by dms_store_warm */
+    /* A cache of decoded chunks (dms_snapshot_warm); one that is not of this store, or damaged, is
+     * an error. NULL: the store's own, if there is one that is good. "": none. Chunks that the
+     * cache does not have as they are in the snapshot are decoded. */
+    const char *warm_path;
 };
 DMS_API void dms_reader_options_init(struct dms_reader_options *options);
 

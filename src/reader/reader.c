@@ -62,22 +62,16 @@ static int check_output(const struct dms_schema *schema, const struct dms_reader
         return status;
     }
     const struct dms_column *column = &schema->columns[wanted->column];
-    if (column->kind != DMS_COLUMN_OUTPUT) {
-        return dms_fail(DMS_ERR_INVALID, "column %s is no output", column->name);
-    }
-    uint64_t first = options->first_target;
-    if (first >= column->target_ct || options->target_ct > column->target_ct - first) {
-        return dms_fail(DMS_ERR_INVALID,
-                        "%" PRIu64 " targets from %" PRIu64
-                        " on are out of range: column %s has %" PRIu64,
-                        options->target_ct, first, column->name, column->target_ct);
+    status = dms_source_check_targets(column, options->first_target, options->target_ct,
+                                      &wanted->target_ct);
+    if (status != 0) {
+        return status;
     }
     if (options->dtype != DMS_F32 && (options->dtype != DMS_F16 || column->dtype == DMS_F32)) {
         return dms_fail(
             DMS_ERR_INVALID, "values of column %s (%s) cannot be delivered as %s: ask for f32",
             column->name, dms_dtype_name(column->dtype), dms_dtype_name(options->dtype));
     }
-    wanted->target_ct = options->target_ct ? options->target_ct : column->target_ct - first;
     wanted->value_ct = (size_t)(wanted->target_ct * column->values_per_target);
     return 0;
 }
@@ -192,6 +186,12 @@ static int make_plan(struct dms_reader *reader, const struct dms_reader_options 
                                 options->dtype, wanted->value_ct, &plan->shape);
 }
 
+/* Opens the cache that the options name, or the store's own; "" is none. */
+static int open_warm(dms_snapshot *snapshot, const char *path, struct dms_source *source)
+{
+    return path && *path == 0 ? 0 : dms_warm_open(snapshot, path, &source->warm);
+}
+
 static int open_reader(dms_snapshot *snapshot, const struct dms_reader_options *options,
                        struct dms_reader *reader)
 {
@@ -203,6 +203,9 @@ static int open_reader(dms_snapshot *snapshot, const struct dms_reader_options *
     if (status == 0) {
         status = dms_source_open(snapshot, options->masks || options->mask_columns, wanted.column,
                                  options->first_target, wanted.target_ct, &reader->source);
+    }
+    if (status == 0) {
+        status = open_warm(snapshot, options->warm_path, &reader->source);
     }
     if (status == 0) {
         status = dms_row_table_make(snapshot, wanted.column, options->order != DMS_ORDER_RANDOM,

@@ -9,7 +9,24 @@
 #include "format/schema.h"
 #include "store/snapshot.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
+
+int dms_source_check_targets(const struct dms_column *column, uint64_t first, uint64_t count,
+                             uint64_t *target_ct)
+{
+    if (column->kind != DMS_COLUMN_OUTPUT) {
+        return dms_fail(DMS_ERR_INVALID, "column %s is no output", column->name);
+    }
+    if (first >= column->target_ct || count > column->target_ct - first) {
+        return dms_fail(DMS_ERR_INVALID,
+                        "%" PRIu64 " targets from %" PRIu64
+                        " on are out of range: column %s has %" PRIu64,
+                        count, first, column->name, column->target_ct);
+    }
+    *target_ct = count > 0 ? count : column->target_ct - first;
+    return 0;
+}
 
 static struct dms_part make_part(const struct dms_column *column, uint32_t position, uint32_t tile,
                                  uint64_t first_target, uint64_t target_ct)
@@ -59,35 +76,58 @@ int dms_source_open(dms_snapshot *snapshot, bool has_masks, uint32_t column, uin
 
 void dms_source_clear(struct dms_source *source)
 {
+    dms_warm_close(source->warm);
     free(source->parts);
     *source = (struct dms_source){0};
+}
+
+/* The rows of a part in the cache of decoded chunks, or DMS_END. */
+static int find_warm(const struct dms_source *source, const struct dms_row_block *block,
+                     size_t part, struct dms_row_view *view)
+{
+    const struct dms_part *described = &source->parts[part];
+    view->outlives_window = true;
+    return source->warm ? dms_warm_rows(source->warm, block->group, described->column,
+                                        described->tile, &view->rows, &view->stride)
+                        : DMS_END;
 }
 
 int dms_source_decoded_bytes(const struct dms_source *source, const struct dms_row_block *block,
                              size_t part, size_t *bytes)
 {
     const struct dms_part *described = &source->parts[part];
-    bool is_raw = false;
+    struct dms_row_view view;
+    bool in_place = false;
+    int status = 0;
     if (!block->staged) {
-        int status = dms_snapshot_is_raw(source->snapshot, block->group, described->column,
-                                         described->tile, &is_raw);
-        if (status != 0) {
-            return status;
-        }
+        status = dms_snapshot_is_raw(source->snapshot, block->group, described->column,
+                                     described->tile, &in_place);
     }
-    *bytes = is_raw ? 0 : described->row_bytes * block->row_ct;
-    return 0;
+    if (status == 0 && !block->staged && !in_place) {
+        status = find_warm(source, block, part, &view);
+        in_place = status == 0;
+        status = status == DMS_END ? 0 : status;
+    }
+    if (status == 0) {
+        *bytes = in_place ? 0 : described->row_bytes * block->row_ct;
+    }
+    return status;
 }
 
 int dms_source_map(const struct dms_source *source, const struct dms_row_block *block, size_t part,
                    struct dms_row_view *view)
 {
+    const struct dms_part *described = &source->parts[part];
+    struct dms_mapped_rows rows;
     if (block->staged) {
         return DMS_END;
     }
-    struct dms_mapped_rows rows;
-    int status = dms_snapshot_map_rows(source->snapshot, block->group, source->parts[part].column,
-                                       source->parts[part].tile, &rows);
+    int status = find_warm(source, block, part, view);
+    if (status != DMS_END) {
+        return status;
+    }
+    status = dms_snapshot_map_rows(source->snapshot, block->group, described->column,
+                                   described->tile, &rows);
     if (status == 0) {
         *view = (struct dms_row_view){rows.rows, rows.stride, true};
     }
@@ -139,12 +179,18 @@ int dms_source_check_length(const struct dms_source *source, const struct dms_ro
                             size_t part)
 {
     const struct dms_part *described = &source->parts[part];
-    return block->staged ? 0
-                         : dms_snapshot_check_chunk_length(source->snapshot, block->group,
-                                                           described->column, described->tile);
+    struct dms_row_view view;
+    if (block->staged) {
+        return 0;
+    }
+    return find_warm(source, block, part, &view) == 0
+               ? dms_warm_check_length(source->warm)
+               : dms_snapshot_check_chunk_length(source->snapshot, block->group, described->column,
+                                                 described->tile);
 }
 
 int dms_source_check_maps(const struct dms_source *source)
 {
-    return dms_snapshot_check_maps(source->snapshot);
+    int status = source->warm ? dms_warm_check_length(source->warm) : 0;
+    return status ? status : dms_snapshot_check_maps(source->snapshot);
 }

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "reader/row_table.h"
+#include "reader/warm.h"
 #include "store/snapshot_tiles.h"
 
 /* One chunk's worth of a row. */
@@ -27,10 +28,16 @@ struct dms_source {
     bool has_masks;                  /* part 0 is the masks */
     struct dms_part *parts;
     size_t part_ct;
+    struct dms_warm *warm; /* owned; NULL: none */
 };
 
-/* Fills in the parts. column: of the output, 0 for none; its targets first_target .. + target_ct -
- * 1 are there. The snapshot must outlive *source. */
+/* Targets first .. first + count - 1 of an output (count 0: all from `first` on): *target_ct of
+ * them. INVALID when the column is no output or does not have them. */
+int dms_source_check_targets(const struct dms_column *column, uint64_t first, uint64_t count,
+                             uint64_t *target_ct);
+
+/* Fills in the parts, without a cache. column: of the output, 0 for none; its targets first_target
+ * .. + target_ct - 1 are there. The snapshot must outlive *source. */
 int dms_source_open(dms_snapshot *snapshot, bool has_masks, uint32_t column, uint64_t first_target,
                     uint64_t target_ct, struct dms_source *source);
 void dms_source_clear(struct dms_source *source);

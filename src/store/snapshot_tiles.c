@@ -16,25 +16,44 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-int dms_snapshot_is_raw(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
-                        uint32_t tile, bool *is_raw)
+int dms_snapshot_chunk_identity(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                                uint32_t tile, struct dms_chunk_identity *identity)
 {
     const struct dms_column *described = &snapshot->catalog.schema->columns[column];
+    const struct dms_group_record *record = &snapshot->catalog.groups[group];
     struct dms_tile_directory *directory;
     int status = dms_snapshot_directory(snapshot, group, column, &directory);
     if (status != 0) {
         return status;
     }
-    *is_raw = false;
-    if (!directory) {
-        return 0;
+    uint64_t rest = described->target_ct - (uint64_t)tile * described->tile_targets;
+    uint64_t target_ct = rest < described->tile_targets ? rest : described->tile_targets;
+    *identity = (struct dms_chunk_identity){
+        .group = record->number,
+        .column_id = described->id,
+        .header_hash = directory ? directory->tiles[tile].header_hash : 0,
+        .row_ct = record->row_ct,
+        .row_bytes = (size_t)dms_column_packed_bytes(described, target_ct),
+    };
+    return 0;
+}
+
+int dms_snapshot_is_raw(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                        uint32_t tile, bool *is_raw)
+{
+    const struct dms_column *described = &snapshot->catalog.schema->columns[column];
+    struct dms_chunk_identity identity;
+    struct dms_tile_directory *directory;
+    int status = dms_snapshot_chunk_identity(snapshot, group, column, tile, &identity);
+    if (status == 0) {
+        status = dms_snapshot_directory(snapshot, group, column, &directory);
     }
-    const struct dms_tile_entry *entry = &directory->tiles[tile];
-    uint64_t first = (uint64_t)tile * described->tile_targets;
-    uint64_t rest = described->target_ct - first;
-    uint64_t row_bytes = dms_column_packed_bytes(
-        described, rest < described->tile_targets ? rest : described->tile_targets);
-    if (entry->payload_bytes < row_bytes * snapshot->catalog.groups[group].row_ct) {
+    if (status != 0) {
+        return status;
+    }
+    if (!directory ||
+        directory->tiles[tile].payload_bytes < (uint64_t)identity.row_bytes * identity.row_ct) {
+        *is_raw = false;
         return 0;
     }
     if (described->kind != DMS_COLUMN_MASK) {

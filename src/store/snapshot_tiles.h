@@ -8,6 +8,17 @@
 #include "base/buffer.h"
 #include "dmstore/snapshot.h"
 
+/* What names a chunk for good, and the size of its decoded rows. */
+struct dms_chunk_identity {
+    uint64_t group; /* permanent number */
+    uint32_t column_id;
+    uint64_t header_hash; /* of its block, which the content hash is a part of; 0: there is none */
+    uint32_t row_ct;
+    size_t row_bytes;
+};
+int dms_snapshot_chunk_identity(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                                uint32_t tile, struct dms_chunk_identity *identity);
+
 /* *is_raw: whether dms_snapshot_map_rows will give this chunk's rows. Cheap: looks at the chunk
  * itself for masks only. */
 int dms_snapshot_is_raw(const struct dms_snapshot *snapshot, size_t group, uint32_t column,

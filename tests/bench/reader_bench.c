@@ -192,7 +192,7 @@ static struct frame *read_frames(const struct kind *kind, size_t *frame_ct)
         if (info.codec != DMS_CODEC_ZSTD) {
             bench_die("chunk %zu is not compressed", k);
         }
-        const char *segment = bench_text("%s/segments/%08" PRIx64 ".dms", kind->path, info.segment);
+        const char *segment = bench_text("%s/segments/%08" PRIu64 ".dms", kind->path, info.segment);
         int file = open(segment, O_RDONLY | O_CLOEXEC);
         frames[k].bytes = bench_alloc((size_t)info.stored_bytes);
         frames[k].stored_bytes = (size_t)info.stored_bytes;

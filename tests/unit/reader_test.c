@@ -4,6 +4,7 @@
  * of the stream.
  */
 #include "dmstore/reader.h"
+#include "dmstore/warm.h"
 #include "reader/order.h"
 
 #include "tests/unit/known_store.h"
@@ -704,6 +705,154 @@ static void test_random(void)
     dms_snapshot_close(snapshot);
 }
 
+/* ---- the cache of decoded chunks --------------------------------------------- */
+
+static uint64_t file_bytes(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+static void flip_byte(const char *path, uint64_t at)
+{
+    uint8_t byte;
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    known_must(pread(file, &byte, 1, (off_t)at) == 1 ? 0 : DMS_ERR_IO, path);
+    byte ^= 1;
+    known_must(pwrite(file, &byte, 1, (off_t)at) == 1 ? 0 : DMS_ERR_IO, path);
+    close(file);
+}
+
+/* All rows and values of a compressed store in random order: possible only where the cache has
+ * everything, since `without` is an error then. */
+static bool reads_at_random(dms_snapshot *snapshot, const char *warm_path, int *status)
+{
+    struct dms_reader_options options = default_options();
+    struct dms_id_range range = {1004, 140};
+    struct delivered delivered;
+    dms_reader *reader;
+    options.order = DMS_ORDER_RANDOM;
+    options.output = "margins";
+    options.ids = &range;
+    options.id_range_ct = 1;
+    options.mask_columns = true;
+    options.warm_path = warm_path;
+    *status = dms_reader_open(snapshot, &options, &reader);
+    if (*status != 0) {
+        return false;
+    }
+    bool same = read_epoch(reader, snapshot, &options, 0, &delivered);
+    dms_reader_close(reader);
+    return same;
+}
+
+/* A cache that is damaged somewhere gives right rows or a refusal. */
+static void test_damaged_cache(dms_snapshot *snapshot, const char *cache)
+{
+    uint64_t bytes = file_bytes(cache);
+    bool never_wrong = true;
+    unsigned refused_ct = 0;
+    struct dms_reader_options options = default_options();
+    struct delivered delivered;
+    dms_reader *reader;
+    options.output = "margins";
+    for (uint64_t k = 0; k < 40; k++) {
+        /* The head and the list, then the rows. */
+        uint64_t at = k < 20 ? k * 7 : bytes / 40 * k;
+        flip_byte(cache, at);
+        options.warm_path = NULL;
+        never_wrong &= read_all(snapshot, &options, 0, &delivered);
+        options.warm_path = cache;
+        int status = dms_reader_open(snapshot, &options, &reader);
+        if (status == 0) {
+            never_wrong &= read_epoch(reader, snapshot, &options, 0, &delivered);
+            dms_reader_close(reader);
+        } else {
+            refused_ct++;
+            never_wrong &=
+                status == DMS_ERR_CORRUPT || status == DMS_ERR_INVALID || status == DMS_ERR_VERSION;
+            never_wrong &= strstr(dms_error_message(), cache) != NULL;
+        }
+        flip_byte(cache, at);
+    }
+    ok(never_wrong && refused_ct >= 20, "a damaged cache is refused or not used (%u refused)",
+       refused_ct);
+}
+
+static void test_cut_cache(dms_snapshot *snapshot, const char *cache)
+{
+    struct dms_reader_options options = default_options();
+    dms_reader *reader;
+    uint64_t row_ct;
+    int status;
+    options.masks = false;
+    options.mask_columns = true;
+    must(dms_reader_open(snapshot, &options, &reader));
+    known_must(truncate(cache, (off_t)(file_bytes(cache) / 2)) == 0 ? 0 : DMS_ERR_IO, cache);
+    must(dms_reader_seek(reader, 1, 0));
+    must(dms_reader_seek(reader, 0, 0));
+    status = read_to_failure(reader, snapshot, &options, &row_ct);
+    ok(status == DMS_ERR_CORRUPT, "a cache cut short under a reader is an error");
+    contains(dms_error_message(), "dmstore warm", "it says what to do");
+    dms_reader_close(reader);
+}
+
+static void test_warm(void)
+{
+    char cache[300];
+    int status;
+    struct dms_warm_options options = {.output = "margins", .thread_ct = 2};
+    struct dms_warm_result result;
+    dms_snapshot *snapshot = open_snapshot(in_directory("zstd:3"));
+    snprintf(cache, sizeof cache, "%s/warm.cache", in_directory("zstd:3"));
+    reads_at_random(snapshot, NULL, &status);
+    is_int(status, DMS_ERR_UNSUPPORTED, "without a cache there is no random order");
+    reads_at_random(snapshot, cache, &status);
+    is_int(status, DMS_ERR_NOT_FOUND, "a cache that is asked for and not there");
+    must(dms_snapshot_warm(snapshot, &options, &result));
+    ok(result.chunk_ct > 0 && result.left_out_ct == 0 && result.file_bytes == file_bytes(cache),
+       "%d chunks are in the cache, %d are raw", (int)result.chunk_ct, (int)result.raw_ct);
+    uint64_t whole_bytes = result.file_bytes;
+    ok(reads_at_random(snapshot, NULL, &status), "with the store's own cache there is");
+    ok(reads_at_random(snapshot, cache, &status), "also when it is named");
+    reads_at_random(snapshot, "", &status);
+    is_int(status, DMS_ERR_UNSUPPORTED, "or not when none is wanted");
+    for (int order = DMS_ORDER_SEQUENTIAL; order <= DMS_ORDER_QUASI_RANDOM; order++) {
+        struct dms_reader_options cold = default_options();
+        struct delivered from_chunks, from_cache;
+        cold.order = (enum dms_order)order;
+        cold.output = "margins";
+        cold.warm_path = "";
+        bool same = read_all(snapshot, &cold, 0, &from_chunks);
+        cold.warm_path = NULL;
+        same &= read_all(snapshot, &cold, 0, &from_cache);
+        ok(same && same_ids(&from_chunks, &from_cache), "order %d is the same with a cache", order);
+    }
+    test_damaged_cache(snapshot, cache);
+
+    dms_snapshot *other = open_snapshot(in_directory("none"));
+    reads_at_random(other, cache, &status);
+    is_int(status, DMS_ERR_INVALID, "the cache of another store is refused");
+    dms_snapshot_close(other);
+
+    options.limit_bytes = whole_bytes / 3;
+    must(dms_snapshot_warm(snapshot, &options, &result));
+    ok(result.left_out_ct > 0 && file_bytes(cache) == result.file_bytes &&
+           result.file_bytes <= options.limit_bytes,
+       "a limit leaves chunks out");
+    struct delivered delivered;
+    struct dms_reader_options partly = default_options();
+    partly.output = "margins";
+    ok(read_all(snapshot, &partly, 0, &delivered), "what is left out is decoded");
+    test_cut_cache(snapshot, cache);
+    uint64_t removed_bytes;
+    must(dms_snapshot_warm_remove(snapshot, &removed_bytes));
+    ok(removed_bytes > 0 && file_bytes(cache) == 0, "the cache is removed");
+    must(dms_snapshot_warm_remove(snapshot, &removed_bytes));
+    is_int(removed_bytes, 0, "there is none to remove");
+    dms_snapshot_close(snapshot);
+}
+
 int main(void)
 {
     known_must(mkdtemp(directory) ? 0 : DMS_ERR_IO, "mkdtemp");
@@ -719,6 +868,7 @@ int main(void)
         test_truncation("zstd:3", DMS_ORDER_SEQUENTIAL, kept);
     }
     test_truncated_loan();
+    test_warm();
     remove_store(directory);
     return tap_done();
 }

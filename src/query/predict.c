@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 
 /* What looking up one weight costs, in columns that the kernel takes for all lanes in that time. */
-#define LOOKUP_COST 10
+#define LOOKUP_COST 14
 
 struct dms_predictor {
     size_t example_ct;

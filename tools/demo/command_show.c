@@ -104,6 +104,12 @@ static struct cell influence_cell(const struct digits *digits, const struct infl
     return cell;
 }
 
+/* Above the images that stand beside the target. */
+static void print_heading(const char *text)
+{
+    printf("%s%-*s%s%s\n", CELL_GAP, CELL_WIDTH, "", CELL_GAP, text);
+}
+
 /* influences: in the order of compare_influences. */
 static void draw_target(const struct digits *digits, const struct dms_fitted_target *target,
                         const struct influence *influences, const char *const *shades)
@@ -115,13 +121,13 @@ static void draw_target(const struct digits *digits, const struct dms_fitted_tar
         helpful[1 + i] = influence_cell(digits, &influences[i], true);
         harmful[1 + i] = influence_cell(digits, &influences[target->weight_ct - 1 - i], false);
     }
-    printf("Target %" PRIu64 ", a %u: mean margin %+.3f, %zu of %zu training images have a weight. "
-           "Most helpful:\n",
-           target->target, image->label, target->mean, target->weight_ct, digits->training_ct);
+    printf("Target %" PRIu64 ", a %u: mean margin %+.3f, %zu training images have a weight\n",
+           target->target, image->label, target->mean, target->weight_ct);
+    print_heading("Most helpful:");
     snprintf(helpful[0].caption, sizeof(helpful[0].caption), "%u  target %" PRIu64, image->label,
              target->target);
     draw_cells(helpful, 1 + SHOWN_CT, shades);
-    printf("%s%-*s%sMost harmful:\n", CELL_GAP, CELL_WIDTH, "", CELL_GAP);
+    print_heading("Most harmful:");
     draw_cells(harmful, 1 + SHOWN_CT, shades);
     putchar('\n');
 }

@@ -11,6 +11,7 @@
 #include <dmstore.h>
 
 #include "column_report.h"
+#include "fit_summary.h"
 #include "json.h"
 #include "options.h"
 #include "report.h"
@@ -36,6 +37,7 @@ struct summary {
     struct dms_snapshot_info info;
     struct mask_summary masks;
     struct column_summary *columns; /* one a column of the schema */
+    struct fit_list fits;
 };
 
 /* ---- gathering ---- */
@@ -99,7 +101,7 @@ static int gather(dms_snapshot *snapshot, struct summary *summary)
         if (code == 0 && schema->columns[i].kind == DMS_COLUMN_OUTPUT)
             code = count_values(snapshot, schema, i, &summary->columns[i]);
     }
-    return code;
+    return code ? code : fit_list_make(snapshot, &summary->fits);
 }
 
 static double quotient(uint64_t sum, uint64_t count)
@@ -262,6 +264,7 @@ static void print_json(const struct summary *summary)
     json_masks(&json, summary);
     json_columns(&json, "outputs", DMS_COLUMN_OUTPUT, summary);
     json_columns(&json, "scalars", DMS_COLUMN_SCALAR, summary);
+    fit_list_json(&json, &summary->fits);
     json_object_close(&json);
     json_end(&json);
 }
@@ -302,7 +305,9 @@ int command_info(int argc, char **argv)
         print_store(&summary);
         print_masks(&summary);
         print_columns(&summary);
+        fit_list_print(&summary.fits);
     }
+    fit_list_free(&summary.fits);
     free(summary.columns);
     dms_snapshot_close(snapshot);
     return tool_finish_output(name, code < 0 ? status : TOOL_OK);

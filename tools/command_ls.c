@@ -10,6 +10,7 @@
 #include <dmstore.h>
 
 #include "column_report.h"
+#include "fit_summary.h"
 #include "json.h"
 #include "options.h"
 #include "report.h"
@@ -173,6 +174,20 @@ static int list_columns(dms_snapshot *snapshot, struct json_writer *json)
     return 0;
 }
 
+/* The fits, after the columns. */
+static int list_fits(dms_snapshot *snapshot, struct json_writer *json)
+{
+    struct fit_list fits;
+    int code = fit_list_make(snapshot, &fits);
+
+    if (code == 0 && json)
+        fit_list_json(json, &fits);
+    else if (code == 0)
+        fit_list_print(&fits);
+    fit_list_free(&fits);
+    return code;
+}
+
 /* ---- chunks ---- */
 
 static void print_chunk(void *context, const struct chunk *chunk)
@@ -238,6 +253,8 @@ static int list_as_json(dms_snapshot *snapshot, bool chunks)
     json_array_open(&json, chunks ? "chunks" : "columns");
     code = chunks ? list_chunks(snapshot, &json) : list_columns(snapshot, &json);
     json_array_close(&json);
+    if (code == 0 && !chunks)
+        code = list_fits(snapshot, &json);
     json_object_close(&json);
     json_end(&json);
     return code;
@@ -273,6 +290,8 @@ int command_ls(int argc, char **argv)
         code = list_as_json(snapshot, chunks);
     else if (code == 0)
         code = chunks ? list_chunks(snapshot, NULL) : list_columns(snapshot, NULL);
+    if (code == 0 && !as_json && !chunks)
+        code = list_fits(snapshot, NULL);
     if (code < 0)
         status = tool_fail_library(name);
     dms_snapshot_close(snapshot);

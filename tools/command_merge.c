@@ -51,6 +51,18 @@ static int merge_sources(dms_store *store, char **paths, dms_snapshot **sources,
     return 0;
 }
 
+/* Fits name the models of the store that they were fitted in: they stay there. */
+static void warn_of_fits(char **paths, dms_snapshot **sources, size_t source_ct)
+{
+    for (size_t i = 0; i < source_ct; i++) {
+        size_t fit_ct = dms_snapshot_fit_ct(sources[i]);
+
+        if (fit_ct > 0)
+            tool_warn(name, "'%s' has %zu fit%s: fits are not copied, only models", paths[i],
+                      fit_ct, tool_plural(fit_ct));
+    }
+}
+
 static void print_text(char **paths, size_t source_ct, const struct dms_write_result *results)
 {
     for (size_t i = 0; i < source_ct; i++) {
@@ -103,6 +115,7 @@ static int merge(char **paths, size_t source_ct, struct dms_write_options *optio
         code = merge_sources(store, paths + 1, sources, source_ct, options, results);
     if (code < 0)
         goto out;
+    warn_of_fits(paths + 1, sources, source_ct);
     if (as_json)
         print_json(paths + 1, source_ct, results);
     else

@@ -46,12 +46,17 @@ static void print_text(const char *path, const struct dms_recover_report *report
     printf("%s: %" PRIu64 " model%s in %" PRIu64 " group%s from %" PRIu64 " segment%s\n", path,
            report->model_ct, tool_plural(report->model_ct), report->group_ct,
            tool_plural(report->group_ct), report->segment_ct, tool_plural(report->segment_ct));
+    if (report->fit_ct > 0)
+        printf("%" PRIu64 " fit%s\n", report->fit_ct, tool_plural(report->fit_ct));
     if (report->damage_ct > 0)
         printf("damaged in %" PRIu64 " place%s\n", report->damage_ct,
                tool_plural(report->damage_ct));
     if (report->salvaged_ct > 0)
         printf("%" PRIu64 " model%s brought back without a commit record\n", report->salvaged_ct,
                tool_plural(report->salvaged_ct));
+    if (report->lost_target_ct > 0)
+        printf("%" PRIu64 " fitted target%s lost, to fit again\n", report->lost_target_ct,
+               tool_plural(report->lost_target_ct));
     if (lost->item_ct > 0) {
         printf("%" PRIu64 " model%s lost, to train again: ", report->lost_id_ct,
                tool_plural(report->lost_id_ct));
@@ -95,6 +100,8 @@ static int recover_as_json(const char *path, bool keep_partial, struct damage_re
         json_u64(&json, "models", report->model_ct);
         json_u64(&json, "damage_count", report->damage_ct);
         json_u64(&json, "salvaged", report->salvaged_ct);
+        json_u64(&json, "fits", report->fit_ct);
+        json_u64(&json, "lost_target_count", report->lost_target_ct);
         json_u64(&json, "lost_id_count", report->lost_id_ct);
         code = damage_report_json_ids(&json, "lost_ids", lost);
     }
@@ -141,7 +148,7 @@ int command_recover(int argc, char **argv)
         .description =
             "Makes a new index of STORE from its segment files alone, which are not touched,\n"
             "and salvages everything good of a damaged store. Nobody else may have it open.\n"
-            "Exits with 1 if models were lost.\n",
+            "Exits with 1 if models or fitted targets were lost.\n",
         .positional_min = 1,
         .positional_max = 1,
         .options = options,
@@ -166,6 +173,9 @@ int command_recover(int argc, char **argv)
                            "the index was rebuilt, but %" PRIu64
                            " model%s lost ('dmstore missing' names them)",
                            report.lost_id_ct, report.lost_id_ct == 1 ? " was" : "s were");
+    else if (report.lost_target_ct > 0)
+        status = tool_fail(name, "the index was rebuilt, but %" PRIu64 " fitted target%s lost",
+                           report.lost_target_ct, report.lost_target_ct == 1 ? " was" : "s were");
     free(report.lost_ids);
     id_ranges_free(&lost);
     id_ranges_free(&damage.lost);

@@ -54,6 +54,9 @@ static void print_text(const char *path, bool quick, const struct id_ranges *los
         return;
     }
     printf("DAMAGED in %" PRIu64 " place%s; ", report->damage_ct, tool_plural(report->damage_ct));
+    if (report->lost_target_ct > 0)
+        printf("%" PRIu64 " target%s to fit again; ", report->lost_target_ct,
+               tool_plural(report->lost_target_ct));
     if (lost->item_ct == 0) {
         puts("no model that is there has lost anything ('dmstore recover', then 'dmstore compact "
              "--all', mend it)");
@@ -98,6 +101,7 @@ static int verify_as_json(const char *path, bool quick, struct damage_report *da
         json_u64(&json, "chunks", report->chunk_ct);
         json_u64(&json, "checked_bytes", report->checked_bytes);
         json_u64(&json, "orphan_bytes", report->orphan_bytes);
+        json_u64(&json, "lost_target_count", report->lost_target_ct);
         json_u64(&json, "lost_id_count", report->lost_id_ct);
         text_code = damage_report_json_ids(&json, "lost_ids", &damage->lost);
         code = text_code < 0 ? text_code : code;

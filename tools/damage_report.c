@@ -20,7 +20,7 @@ int damage_report_json_ids(struct json_writer *json, const char *key,
 }
 
 static int write_json(struct json_writer *json, const struct dms_damage *damage,
-                      const struct id_ranges *lost)
+                      const struct id_ranges *lost, const struct id_ranges *targets)
 {
     int code;
 
@@ -34,11 +34,16 @@ static int write_json(struct json_writer *json, const struct dms_damage *damage,
     if (damage->column)
         json_text(json, "column", damage->column);
     code = damage_report_json_ids(json, "lost_ids", lost);
+    if (code == 0 && damage->fit) {
+        json_text(json, "fit", damage->fit);
+        code = damage_report_json_ids(json, "lost_targets", targets);
+    }
     json_object_close(json);
     return code;
 }
 
-static void write_text(const struct dms_damage *damage, const struct id_ranges *lost)
+static void write_text(const struct dms_damage *damage, const struct id_ranges *lost,
+                       const struct id_ranges *targets)
 {
     fputs(damage->path, stdout);
     if (damage->bytes > 0) /* 0: it is no place in a file, such as a commit that is missing */
@@ -49,23 +54,33 @@ static void write_text(const struct dms_damage *damage, const struct id_ranges *
         id_ranges_print(lost, stdout);
         putchar('\n');
     }
+    if (damage->fit) {
+        printf("  targets of fit %s to fit again: ", damage->fit);
+        if (targets->item_ct == 0)
+            fputs("none, it had none", stdout);
+        id_ranges_print(targets, stdout);
+        putchar('\n');
+    }
 }
 
 void damage_report_add(void *context, const struct dms_damage *damage)
 {
     struct damage_report *report = context;
-    struct id_ranges lost = {0};
+    struct id_ranges lost = {0}, targets = {0};
     int code;
 
     code = id_ranges_add_ids(&lost, damage->lost_ids, damage->lost_id_ct);
     if (code == 0)
         code = id_ranges_add_ids(&report->lost, damage->lost_ids, damage->lost_id_ct);
+    if (code == 0)
+        code = id_ranges_add_ids(&targets, damage->lost_targets, damage->lost_target_ct);
     progress_end(report->progress);
     if (code == 0 && report->json)
-        code = write_json(report->json, damage, &lost);
+        code = write_json(report->json, damage, &lost, &targets);
     else if (code == 0)
-        write_text(damage, &lost);
+        write_text(damage, &lost, &targets);
     if (code < 0)
         report->code = code;
     id_ranges_free(&lost);
+    id_ranges_free(&targets);
 }

@@ -23,6 +23,7 @@
 #include "options.h"
 #include "progress.h"
 #include "report.h"
+#include "target_range.h"
 
 static const char name[] = "fit";
 
@@ -77,22 +78,6 @@ static bool parse_double(const char *text, double *value)
     return end != text && *end == '\0' && errno == 0 && isfinite(*value);
 }
 
-/* "A:B", "A:" or ":B": targets A .. B - 1. */
-static bool parse_targets(const char *text, uint64_t *first, uint64_t *end)
-{
-    const char *colon = strchr(text, ':');
-    char first_text[32];
-
-    *first = *end = 0;
-    if (!colon || (size_t)(colon - text) >= sizeof(first_text) || strlen(text) < 2)
-        return false;
-    memcpy(first_text, text, (size_t)(colon - text));
-    first_text[colon - text] = '\0';
-    if (first_text[0] && !tool_parse_number(first_text, 0, first))
-        return false;
-    return !colon[1] || (tool_parse_number(colon + 1, 0, end) && *end > *first);
-}
-
 /* Turns the words of the command line into options. */
 static int interpret(struct request *request)
 {
@@ -103,7 +88,7 @@ static int interpret(struct request *request)
     if (!options->output)
         return tool_fail_usage(name, "--output is missing: the column to fit");
     if (request->targets &&
-        !parse_targets(request->targets, &options->first_target, &options->end_target))
+        !target_range_parse(request->targets, &options->first_target, &options->end_target))
         return tool_fail_usage(name, "--targets: '%s' is not a range FIRST:END", request->targets);
     if (request->tolerance && !parse_double(request->tolerance, &options->tolerance))
         return tool_fail_usage(name, "--tol: '%s' is no number", request->tolerance);

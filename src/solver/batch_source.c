@@ -14,6 +14,12 @@
 /* A solver holds two batches at most. */
 #define HELD_BATCHES 2
 
+/* Batches that a reader has at least: those, and one that it prepares meanwhile. */
+#define READER_SLOTS (HELD_BATCHES + 1)
+
+/* What a reader keeps of a row, at most. */
+#define ROW_TABLE_BYTES 64
+
 /* A batch whose outputs are ours: the rest of it is the reader's. */
 struct transformed {
     const struct dms_batch *original; /* NULL: free */
@@ -29,6 +35,8 @@ struct source {
     size_t stride;                            /* of transformed outputs */
     struct transformed batches[HELD_BATCHES]; /* without outputs when nothing is transformed */
 };
+
+/* ---- batches ---- */
 
 static int source_seek(void *context, uint64_t epoch)
 {
@@ -106,6 +114,93 @@ static void source_close(void *context)
     free(source);
 }
 
+/* ---- memory ---- */
+
+/* Whether all chunks of a column can be read in place, as far as one tile tells. */
+static int check_raw(const struct dms_batch_source_setting *setting, uint32_t column, uint32_t tile,
+                     bool *raw)
+{
+    size_t group_ct = dms_snapshot_group_ct(setting->snapshot);
+
+    for (size_t group = 0; group < group_ct && *raw; group++) {
+        struct dms_chunk_info chunk;
+        struct dms_group_info info;
+        int code = dms_snapshot_group(setting->snapshot, group, &info);
+
+        if (code == 0 && info.staged) {
+            *raw = false;
+            continue;
+        }
+        if (code == 0)
+            code = dms_snapshot_chunk(setting->snapshot, group, column, tile, &chunk);
+        if (code < 0 && code != DMS_ERR_NOT_FOUND)
+            return code;
+        if (code == 0)
+            *raw = chunk.codec == DMS_CODEC_NONE && chunk.encoding == DMS_ENCODING_PLAIN;
+    }
+    return 0;
+}
+
+int dms_batch_source_measure(struct dms_batch_source_setting *setting)
+{
+    const struct dms_schema *schema = dms_snapshot_schema(setting->snapshot);
+    uint32_t column = (uint32_t)(setting->column - schema->columns);
+    uint32_t tile = (uint32_t)(setting->first_target / setting->column->tile_targets);
+    bool raw = true;
+    int code = check_raw(setting, 0, 0, &raw);
+
+    if (code == 0)
+        code = check_raw(setting, column, tile, &raw);
+    if (code < 0)
+        return code;
+    setting->decodes = !raw;
+    setting->row_ct = 0;
+    for (size_t i = 0; i < setting->range_cts[DMS_ROLE_REFIT]; i++)
+        setting->row_ct += setting->ranges[DMS_ROLE_REFIT][i].id_ct;
+    return 0;
+}
+
+/* For the buffers of one reader: batches of masks, as rows and as columns, and of outputs; chunks
+ * that are decoded; what it knows of every row. More where there is plenty, so that it can prepare
+ * more ahead. */
+static uint64_t reader_bytes(const struct dms_batch_source_setting *setting, size_t target_ct,
+                             uint32_t batch_rows)
+{
+    const struct dms_schema *schema = dms_snapshot_schema(setting->snapshot);
+    uint64_t batch = batch_rows < setting->row_ct ? batch_rows : setting->row_ct;
+    uint64_t value_ct = (target_ct + DMS_LANES) * setting->column->values_per_target;
+    uint64_t mask_bytes = schema->example_ct / 8 + 64;
+    uint64_t slot_bytes = batch * (2 * mask_bytes + value_ct * sizeof(float) + 64) + 4096;
+    uint64_t tile_values = setting->column->tile_targets * setting->column->values_per_target;
+    uint64_t block_bytes =
+        schema->chunk_rows *
+        (mask_bytes + (value_ct + tile_values) * dms_column_value_bytes(setting->column));
+    uint64_t needed = READER_SLOTS * slot_bytes + ROW_TABLE_BYTES * setting->row_ct +
+                      (setting->decodes ? 2 * block_bytes : 0);
+    uint64_t plenty = setting->options->memory_bytes / 16;
+
+    return needed > plenty ? needed : plenty;
+}
+
+/* For transformed outputs. */
+static uint64_t transformed_bytes(const struct dms_batch_source_setting *setting, size_t target_ct,
+                                  uint32_t batch_rows)
+{
+    if (setting->options->transform == DMS_TRANSFORM_NONE)
+        return 0;
+    return (uint64_t)HELD_BATCHES * batch_rows * (target_ct + DMS_LANES) * sizeof(float);
+}
+
+uint64_t dms_batch_source_bytes(void *context, size_t target_ct, uint32_t batch_rows)
+{
+    const struct dms_batch_source_setting *setting = context;
+
+    return 2 * (reader_bytes(setting, target_ct, batch_rows) +
+                transformed_bytes(setting, target_ct, batch_rows));
+}
+
+/* ---- opening ---- */
+
 static int open_reader(const struct dms_batch_source_setting *setting, enum dms_role role,
                        bool shuffled, size_t target, size_t target_ct, uint32_t batch_rows,
                        dms_reader **reader)
@@ -125,7 +220,7 @@ static int open_reader(const struct dms_batch_source_setting *setting, enum dms_
     options.mask_columns = true;
     options.dtype = DMS_F32;
     options.thread_ct = setting->thread_ct;
-    options.memory_bytes = setting->memory_bytes;
+    options.memory_bytes = reader_bytes(setting, target_ct, batch_rows);
     code = dms_reader_open(setting->snapshot, &options, reader);
     /* Windows of decoded chunks may be what does not fit. */
     while (code == DMS_ERR_INVALID && options.window_groups > 1) {

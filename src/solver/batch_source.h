@@ -15,12 +15,18 @@ struct dms_batch_source_setting {
     /* Ids of each role, as a reader takes them. */
     const struct dms_id_range *ranges[DMS_ROLE_CT];
     size_t range_cts[DMS_ROLE_CT];
-    unsigned thread_ct;    /* of a reader */
-    uint64_t memory_bytes; /* for the buffers of one source */
+    unsigned thread_ct; /* of a reader */
+    /* Set by dms_batch_source_measure. */
+    uint64_t row_ct; /* of the largest role */
+    bool decodes;    /* some chunk is not read in place */
 };
 
-/* As struct dms_problem.open; context is a struct dms_batch_source_setting. */
+/* Completes a setting whose other fields are set. */
+int dms_batch_source_measure(struct dms_batch_source_setting *setting);
+
+/* As struct dms_problem.open and .source_bytes; context is a struct dms_batch_source_setting. */
 int dms_batch_source_open(void *context, enum dms_role role, bool shuffled, size_t target,
                           size_t target_ct, uint32_t batch_rows, struct dms_batch_source *source);
+uint64_t dms_batch_source_bytes(void *context, size_t target_ct, uint32_t batch_rows);
 
 #endif

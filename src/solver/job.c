@@ -17,16 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Sources that a solver has open at a time: of the models that it fits and of those that choose. */
-#define OPEN_SOURCES 2
-
-/* The memory that the buffers of all sources may take; logits are many values a target. */
-static uint64_t source_bytes(const struct dms_fit_options *options, const struct dms_column *column)
-{
-    return options->memory_bytes / (column->values_per_target > 1 ? 2 : 4);
-}
+/* So much longer than writing a checkpoint takes, the next one waits. */
+#define CHECKPOINT_INTERVAL 20
 
 struct job {
     const struct dms_fit_options *options;
@@ -36,6 +31,7 @@ struct job {
     struct dms_id_range *refit_ranges;
     int64_t *self; /* of the targets of this job, when they are not the caller's */
     struct dms_checkpoint checkpoint;
+    uint64_t next_save_ns; /* monotonic clock; 0: at once */
     uint64_t finished_ct;
 };
 
@@ -135,7 +131,6 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .options = options,
         .first_target = options->first_target,
         .thread_ct = thread_ct > 4 ? thread_ct / 4 : 1, /* the solver does most of the work */
-        .memory_bytes = source_bytes(options, column) / OPEN_SOURCES,
     };
     job->problem = (struct dms_problem){
         .example_ct = (size_t)header->example_ct,
@@ -150,8 +145,11 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .refit = options->refit,
         .context = &job->setting,
         .open = dms_batch_source_open,
+        .source_bytes = dms_batch_source_bytes,
     };
     code = set_rows(job, header);
+    if (code == 0)
+        code = dms_batch_source_measure(&job->setting);
     return code < 0 ? code : set_self(job);
 }
 
@@ -273,11 +271,27 @@ static int on_result(void *context, const struct dms_fitted_target *target)
     return code < 0 ? code : deliver(job, target);
 }
 
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Keeps the state, unless the last one was kept just now: an older one leads to the same result. */
 static int on_save(void *context, const void *state, size_t state_bytes)
 {
     struct job *job = context;
+    uint64_t begin_ns = monotonic_ns(), end_ns;
+    int code;
 
-    return dms_checkpoint_write(&job->checkpoint, job->hooks->checkpoint_path, state, state_bytes);
+    if (begin_ns < job->next_save_ns)
+        return 0;
+    code = dms_checkpoint_write(&job->checkpoint, job->hooks->checkpoint_path, state, state_bytes);
+    end_ns = monotonic_ns();
+    job->next_save_ns = end_ns + CHECKPOINT_INTERVAL * (end_ns - begin_ns);
+    return code;
 }
 
 static int solve(struct job *job)
@@ -287,7 +301,7 @@ static int solve(struct job *job)
     struct dms_checkpoint *checkpoint = &job->checkpoint;
     struct dms_solve_control control = {
         .thread_ct = options->thread_ct,
-        .memory_bytes = options->memory_bytes - source_bytes(options, job->setting.column),
+        .memory_bytes = options->memory_bytes,
         .max_epochs = options->max_epochs,
         .progress = job->hooks->progress ? on_progress : NULL,
         .result = on_result,

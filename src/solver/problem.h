@@ -49,11 +49,14 @@ struct dms_problem {
     void *context;
     int (*open)(void *context, enum dms_role role, bool shuffled, size_t target, size_t target_ct,
                 uint32_t batch_rows, struct dms_batch_source *source);
+    /* Bytes that the buffers of two open sources take, with blocks of target_ct targets; grows with
+     * target_ct. NULL: they are not counted. */
+    uint64_t (*source_bytes)(void *context, size_t target_ct, uint32_t batch_rows);
 };
 
 struct dms_solve_control {
     unsigned thread_ct;                 /* 0: one a processor */
-    uint64_t memory_bytes;              /* for the solver's own arrays */
+    uint64_t memory_bytes;              /* for the solver's arrays and the sources' buffers */
     uint64_t max_epochs;                /* of a block of targets */
     dms_fit_progress_function progress; /* may be NULL; called after every pass */
     int (*result)(void *context, const struct dms_fitted_target *target);

@@ -75,32 +75,55 @@ static int make_designs(struct dms_solver_run *run)
     return DMS_OK;
 }
 
-/* Targets of one block: as many as the memory holds beside what all share. */
-static int choose_block(struct dms_solver_run *run, size_t *target_ct)
+/* Bytes of everything when blocks have tile_ct tiles. */
+static uint64_t block_bytes(const struct dms_solver_run *run, uint64_t tile_ct, bool with_table)
 {
-    size_t example_ct = run->problem->example_ct;
-    uint64_t tile_bytes = dms_block_tile_bytes(run->problem, true);
+    const struct dms_problem *problem = run->problem;
     uint64_t lanes = DMS_LANES * sizeof(double);
+    uint64_t example_ct = problem->example_ct;
     uint64_t scratch = (uint64_t)run->thread_ct * lanes * (4 * DMS_LARGEST_BATCH + example_ct);
     /* Penalties of both precisions for two designs. */
     uint64_t shared = scratch + 4 * lanes * example_ct;
-    uint64_t memory = run->control->memory_bytes;
-    uint64_t tile_ct = memory > shared ? (memory - shared) / tile_bytes : 0;
-    uint64_t all = (run->problem->target_ct + DMS_LANES - 1) / DMS_LANES;
+    uint64_t sources =
+        problem->source_bytes
+            ? problem->source_bytes(problem->context, tile_ct * DMS_LANES, DMS_LARGEST_BATCH)
+            : 0;
 
-    run->with_table = tile_ct >= all;
-    if (!run->with_table) {
-        /* Every further block reads all rows again: better without tables. */
-        tile_bytes = dms_block_tile_bytes(run->problem, false);
-        tile_ct = memory > shared ? (memory - shared) / tile_bytes : 0;
+    return shared + sources + tile_ct * dms_block_tile_bytes(problem, with_table);
+}
+
+/* The most tiles, up to `all`, that fit the memory; 0: not even one does. */
+static uint64_t fitting_tiles(const struct dms_solver_run *run, uint64_t all, bool with_table)
+{
+    uint64_t low = 0, high = all;
+
+    while (low < high) {
+        uint64_t middle = low + (high - low + 1) / 2;
+
+        if (block_bytes(run, middle, with_table) <= run->control->memory_bytes)
+            low = middle;
+        else
+            high = middle - 1;
     }
+    return low;
+}
+
+/* Targets of one block: as many as the memory holds beside what all share. */
+static int choose_block(struct dms_solver_run *run, size_t *target_ct)
+{
+    uint64_t all = (run->problem->target_ct + DMS_LANES - 1) / DMS_LANES;
+    uint64_t tile_ct = fitting_tiles(run, all, true);
+
+    /* Every further block reads all rows again: better without tables. */
+    run->with_table = tile_ct == all;
+    if (!run->with_table)
+        tile_ct = fitting_tiles(run, all, false);
     if (tile_ct == 0)
         return dms_fail(DMS_ERR_INVALID,
                         "a block of %d targets needs %" PRIu64 " MiB of memory, and %" PRIu64
                         " MiB are allowed: allow more",
-                        DMS_LANES, (shared + tile_bytes) / 1048576 + 1, memory / 1048576);
-    if (tile_ct > all)
-        tile_ct = all;
+                        DMS_LANES, block_bytes(run, 1, false) / 1048576 + 1,
+                        run->control->memory_bytes / 1048576);
     /* Blocks of about one size. */
     tile_ct = (all + (all + tile_ct - 1) / tile_ct - 1) / ((all + tile_ct - 1) / tile_ct);
     *target_ct = tile_ct * DMS_LANES;

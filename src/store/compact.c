@@ -1,6 +1,7 @@
 /*
  * Compaction: groups with removed rows, short groups, or all groups (for another codec) are written
- * anew without what was removed; segments in which nothing is live any more are dropped.
+ * anew without what was removed, fits among much that is dead are copied; segments in which nothing
+ * is live any more are dropped.
  */
 #include "store/store_handle.h"
 
@@ -9,6 +10,7 @@
 #include "base/file.h"
 #include "format/schema.h"
 #include "store/bulk_segment.h"
+#include "store/compact_fits.h"
 #include "store/rows_source.h"
 #include "store/transaction.h"
 
@@ -31,6 +33,7 @@ struct compaction {
     struct dms_schema *schema; /* with the codec to be */
     size_t *groups;            /* of the snapshot, that are rewritten */
     size_t group_ct;
+    struct dms_fit_moves fits; /* with the last unit */
     /* The unit at hand: groups[unit_first .. unit_first + unit_ct). */
     size_t unit_first, unit_ct;
     struct dms_segment_writer writer;
@@ -46,34 +49,69 @@ static bool has_removed(const struct dms_group_record *record)
     return record->live_ct < record->row_ct;
 }
 
-/* Bytes of live chunks in each segment of the catalog. */
+static void add_live_bytes(const struct dms_catalog *catalog, uint64_t number, uint64_t bytes,
+                           uint64_t *live_bytes)
+{
+    const struct dms_segment_record *segment = dms_catalog_segment(catalog, number);
+    if (segment) {
+        live_bytes[segment - catalog->segments] += bytes;
+    }
+}
+
+/* Bytes of live chunks and fits in each segment of the catalog. */
 static void count_live_bytes(const struct dms_catalog *catalog, uint64_t *live_bytes)
 {
     for (size_t g = 0; g < catalog->group_ct; g++) {
         for (uint32_t c = 0; c < catalog->groups[g].column_ct; c++) {
             const struct dms_group_column *column = &catalog->groups[g].columns[c];
-            const struct dms_segment_record *segment =
-                dms_catalog_segment(catalog, column->segment);
-            if (segment) {
-                live_bytes[segment - catalog->segments] += column->stored_bytes;
-            }
+            add_live_bytes(catalog, column->segment, column->stored_bytes, live_bytes);
+        }
+    }
+    for (size_t f = 0; f < catalog->fit_ct; f++) {
+        const struct dms_fit_record *fit = &catalog->fits[f];
+        add_live_bytes(catalog, fit->segment, fit->stored_bytes, live_bytes);
+        for (size_t p = 0; p < fit->part_ct; p++) {
+            add_live_bytes(catalog, fit->parts[p].segment, fit->parts[p].stored_bytes, live_bytes);
         }
     }
 }
 
-/* Whether a group has chunks in a segment of which more than a quarter is dead. */
+/* Whether more than a quarter of a segment is dead. */
+static bool is_wasteful(const struct dms_segment_record *segment, uint64_t live_bytes)
+{
+    return segment->committed_bytes > DEAD_BYTES_LEAST &&
+           live_bytes < segment->committed_bytes / 4 * 3;
+}
+
+/* Whether a group has chunks in such a segment. */
 static bool is_in_dead_company(const struct dms_catalog *catalog, const uint64_t *live_bytes,
                                const struct dms_group_record *group)
 {
     for (uint32_t c = 0; c < group->column_ct; c++) {
         const struct dms_segment_record *segment =
             dms_catalog_segment(catalog, group->columns[c].segment);
-        if (segment && segment->committed_bytes > DEAD_BYTES_LEAST &&
-            live_bytes[segment - catalog->segments] < segment->committed_bytes / 4 * 3) {
+        if (segment && is_wasteful(segment, live_bytes[segment - catalog->segments])) {
             return true;
         }
     }
     return false;
+}
+
+/* Blocks of fits in segments that the groups will leave, too. */
+static int choose_fits(struct compaction *compaction, bool all, const uint64_t *live_bytes)
+{
+    const struct dms_catalog *catalog = dms_snapshot_catalog(compaction->snapshot);
+    bool *leave = dms_alloc(catalog->segment_ct, sizeof *leave);
+    if (!leave) {
+        return DMS_ERR_NO_MEMORY;
+    }
+    for (size_t k = 0; k < catalog->segment_ct; k++) {
+        leave[k] = all || is_wasteful(&catalog->segments[k], live_bytes[k]);
+    }
+    dms_fit_moves_clear(&compaction->fits);
+    int status = dms_fit_moves_choose(catalog, leave, &compaction->fits);
+    free(leave);
+    return status;
 }
 
 /* Groups that gain: all, or those with removed rows, those among much that is dead and, when there
@@ -102,8 +140,9 @@ static int choose_groups(struct compaction *compaction)
             compaction->total_rows += record->live_ct;
         }
     }
+    int status = choose_fits(compaction, all, live_bytes);
     free(live_bytes);
-    return 0;
+    return status;
 }
 
 static uint64_t group_bytes(const struct compaction *compaction, size_t group)
@@ -114,6 +153,11 @@ static uint64_t group_bytes(const struct compaction *compaction, size_t group)
         bytes += record->columns[c].stored_bytes;
     }
     return bytes;
+}
+
+static bool is_last_unit(const struct compaction *compaction)
+{
+    return compaction->unit_first + compaction->unit_ct == compaction->group_ct;
 }
 
 /* ---- one unit ---- */
@@ -237,6 +281,9 @@ static int commit_unit(void *context, struct dms_commit *commit)
         };
         status = dms_commit_edit(commit, &edit);
     }
+    if (status == 0 && is_last_unit(compaction)) {
+        status = dms_fit_moves_commit(&compaction->fits, commit);
+    }
     return status ? status : dms_commit_drop_dead_segments(commit, 0);
 }
 
@@ -248,6 +295,9 @@ static int compact_unit(struct compaction *compaction)
         dms_bulk_segment_begin(compaction->store, compaction->schema, false, &compaction->writer);
     if (status == 0 && compaction->unit_ct > 0) {
         status = write_unit(compaction);
+    }
+    if (status == 0 && is_last_unit(compaction)) {
+        status = dms_fit_moves_write(compaction->snapshot, &compaction->fits, &compaction->writer);
     }
     if (status == 0) {
         status = dms_bulk_segment_sync(compaction->store, &compaction->writer);
@@ -365,6 +415,7 @@ int dms_store_compact(dms_store *store, const struct dms_compact_options *option
         *result = compaction.result;
     }
     dms_schema_free(compaction.schema);
+    dms_fit_moves_clear(&compaction.fits);
     free(compaction.groups);
     dms_snapshot_close(compaction.snapshot);
     dms_pool_free(compaction.pool);

@@ -527,6 +527,64 @@ static void test_lasting(void)
     is_int(report.damage_ct, 0, "and is sound");
 }
 
+static void remove_index(const char *store)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -r %s/lmdb", store);
+    must(system(command));
+}
+
+static uint64_t file_bytes(const char *path)
+{
+    struct dms_snapshot_info info;
+    dms_snapshot *snapshot;
+    must(dms_snapshot_open(path, &snapshot));
+    dms_snapshot_info(snapshot, &info);
+    dms_snapshot_close(snapshot);
+    return info.file_bytes;
+}
+
+/* Compaction gives back the space of removed fits, and copies those that stand among them. */
+static void test_compact(void)
+{
+    struct dms_fit_header header = header_of("main");
+    struct dms_fit_header other;
+    dms_store *store = make_store("compact", &header);
+    char *path = path_of("compact");
+    struct dms_verify_report report;
+    dms_snapshot *before;
+    char name[16];
+    other = header;
+    other.name = name;
+    must(merge(store, &header, 0, 20, 0, NULL));
+    for (int k = 0; k < 100; k++) {
+        snprintf(name, sizeof name, "other-%d", k);
+        must(merge(store, &other, 0, 40, 0, NULL));
+        must(dms_store_remove_fit(store, name));
+    }
+    must(merge(store, &header, 20, 40, 0, NULL));
+    must(dms_store_snapshot(store, &before));
+    uint64_t bytes = file_bytes(path);
+    must(dms_store_compact(store, NULL, NULL));
+    ok(bytes > 1100000 && file_bytes(path) < 60000, "%" PRIu64 " bytes become %" PRIu64, bytes,
+       file_bytes(path));
+    ok(store_fit_is(path, "main", 0, 40), "the fit that stays is as it was");
+    ok(snapshot_fit_is(before, "main", 0, 40), "also for a snapshot from before");
+    dms_snapshot_close(before);
+    must(dms_verify(path, NULL, &report));
+    is_int(report.damage_ct, 0, "the store is sound");
+    must(dms_store_compact(store, NULL, NULL));
+    bytes = file_bytes(path);
+    must(dms_store_compact(store, NULL, NULL));
+    ok(store_fit_is(path, "main", 0, 40) && file_bytes(path) <= bytes + 4096,
+       "nothing is copied that gains nothing");
+    dms_store_close(store);
+    remove_index(path);
+    struct dms_recover_report recovered;
+    must(dms_recover(path, NULL, &recovered));
+    ok(store_fit_is(path, "main", 0, 40), "recover finds it where it was copied to");
+}
+
 /* More than fits into the log: written to a segment of its own first. */
 static void test_large(void)
 {
@@ -622,13 +680,6 @@ static void note_damage(void *context, const struct dms_damage *damage)
         told->first = damage->lost_targets[0];
         told->last = damage->lost_targets[damage->lost_target_ct - 1];
     }
-}
-
-static void remove_index(const char *store)
-{
-    char command[300];
-    snprintf(command, sizeof command, "rm -r %s/lmdb", store);
-    must(system(command));
 }
 
 /* A closed store with fit main of targets 0 .. 29 in three parts and fit other of 3 .. 8. */
@@ -773,6 +824,7 @@ int main(void)
     test_again();
     test_join();
     test_lasting();
+    test_compact();
     test_large();
     test_damaged_part();
     test_damaged_header();

@@ -12,6 +12,7 @@ check_packages=(
     clang libclang-rt-dev                              # second compiler, its sanitizers and libFuzzer
     valgrind
     python3 python3-numpy python3-zstandard python3-xxhash # the independent reader of the format
+    python3-sklearn                                    # the independent LASSO (240 MB with what it needs)
     mandoc                                             # checks the man pages
     procps util-linux
 )

@@ -1,5 +1,5 @@
 /*
- * Fits as bytes (SPEC.md section 9): the header that all parts of a fit share, and the parts, whose
+ * Fits as bytes (SPEC.md section 10): the header that all parts of a fit share, and the parts, whose
  * arrays lie in the file as they are used. Encoding, decoding and validation; no I/O.
  */
 #ifndef DMS_FORMAT_FIT_H

@@ -1,5 +1,5 @@
 /*
- * Headers of fits (SPEC.md section 9.1): their rules, the comparison that tells whether a job may
+ * Headers of fits (SPEC.md section 10.1): their rules, the comparison that tells whether a job may
  * join, and their code. See fit.h.
  */
 #include "format/fit.h"

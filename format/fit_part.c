@@ -1,5 +1,5 @@
 /*
- * Parts of fits (SPEC.md section 9.2): which array stands where in a payload, writing one, and
+ * Parts of fits (SPEC.md section 10.2): which array stands where in a payload, writing one, and
  * looking at one in place. See fit.h.
  *
  * The arrays are lent as they lie in the file, so that this is for little-endian machines.

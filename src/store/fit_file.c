@@ -1,5 +1,5 @@
 /*
- * A part of a fit as a file of its own (SPEC.md section 9.3): a segment block, a fit block and a
+ * A part of a fit as a file of its own (SPEC.md section 10.3): a segment block, a fit block and a
  * part block; from a job that cannot write the store to dmstore merge-fits.
  */
 #include "store/fit_part.h"

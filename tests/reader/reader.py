@@ -24,8 +24,9 @@ BLOCK_ALIGNMENT = 64
 HEADER_BYTES = 128
 MAGIC_SEGMENT = bytes.fromhex("89444D530D0A1A0A")
 MAGIC_BLOCK = b"dmsBlock"
-SEGMENT, CHUNK, DIRECTORY, ROWS, STATE, COMMIT = 1, 2, 3, 4, 5, 6
-LOG, BULK, SPOOL, MANIFEST = 1, 2, 3, 4
+SEGMENT, CHUNK, DIRECTORY, ROWS, STATE, COMMIT, FIT, FIT_PART = 1, 2, 3, 4, 5, 6, 7, 8
+LOG, BULK, SPOOL, MANIFEST, PART_FILE = 1, 2, 3, 4, 5
+FEATURE_FITS = 1
 PLAIN, BYTE_PLANES, ID_RUNS, SAMPLED = 0, 1, 2, 3
 MASK_COLUMN, ID_COLUMN = 0, 1
 KIND_MASK, KIND_ID, KIND_OUTPUT, KIND_SCALAR = 1, 2, 3, 4
@@ -153,11 +154,15 @@ class SegmentFile:
         block.fields("")
         cursor = Cursor(block.payload, block.name)
         self.store_uuid, self.uuid, number, major, minor = cursor.fields("16s16sQII")
-        _compatible, _read_only, incompatible, _created, self.kind, schema_bytes = cursor.fields("QQQQII")
+        _compatible, read_only, incompatible, _created, self.kind, schema_bytes = cursor.fields("QQQQII")
         require(number == self.number, f"{self.path}: is segment {number}")
-        require(major == 1 and incompatible == 0, f"{self.path}: format {major}.{minor} is not known")
-        require(self.kind in (LOG, BULK, SPOOL, MANIFEST), f"{self.path}: kind {self.kind} is not known")
-        self.schema = decode_schema(cursor.take_padded(schema_bytes))
+        known = FEATURE_FITS if self.kind in (MANIFEST, PART_FILE) else 0
+        require(major == 1 and incompatible & ~known == 0, f"{self.path}: format {major}.{minor} is not known")
+        require(self.kind in (LOG, BULK, SPOOL, MANIFEST, PART_FILE), f"{self.path}: kind {self.kind} is not known")
+        require((schema_bytes == 0) == (self.kind == PART_FILE), f"{self.path}: {schema_bytes} bytes of schema")
+        self.has_fits = ((read_only | incompatible) & FEATURE_FITS) != 0
+        schema = cursor.take_padded(schema_bytes)
+        self.schema = decode_schema(schema) if schema else None
         cursor.end()
 
     def commits(self):
@@ -339,6 +344,17 @@ def decode_edit(edit_type, body):
         edit = ("set schema", decode_schema(body.take_padded(body.u64())))
     elif edit_type == 9:
         edit = ("state", *body.fields("QQ"))
+    elif edit_type == 16:
+        fit, offset, header_hash, stored_bytes, time, name_bytes, zero = body.fields("QQQQQII")
+        require(zero == 0, f"{body.what}: bytes that must be zero are not")
+        place = (offset, header_hash, stored_bytes)
+        edit = ("set fit", fit, place, time, body.take_padded(name_bytes).decode("utf-8"))
+    elif edit_type == 17:
+        fit, part, offset, header_hash, stored_bytes, sequence, time, target_ct, run_bytes = body.fields("QQQQQQQII")
+        targets = decode_ids(body.take_padded(run_bytes), target_ct)
+        edit = ("set fit part", fit, part, (offset, header_hash, stored_bytes), sequence, time, targets)
+    elif edit_type == 18:
+        edit = ("remove fit", body.u64())
     else:
         raise FormatError(f"{body.what}: unknown type")
     body.end()
@@ -360,12 +376,25 @@ class Batch:
         self.column_ct, self.ids, self.removed = column_ct, ids, set()
 
 
+class Fit:
+    """A fit: `place` is (segment, offset, header hash, stored bytes) of its block, `parts` maps a part's number to FitPart."""
+
+    def __init__(self, number, name, time):
+        self.number, self.name, self.time, self.place, self.parts = number, name, time, None, {}
+
+
+class FitPart:
+    def __init__(self, number, place, sequence, time, targets):
+        self.number, self.place, self.sequence, self.time, self.targets = number, place, sequence, time, targets
+        require(targets and targets == sorted(targets), f"part {number} of a fit: targets are not increasing")
+
+
 class State:
     """What is live after a commit."""
 
     def __init__(self, schema):
         self.sequence, self.commit_hash, self.schema = 0, 0, schema
-        self.groups, self.batches, self.segments = {}, {}, {}
+        self.groups, self.batches, self.segments, self.fits = {}, {}, {}, {}
 
     def apply(self, commit):
         segment = commit.block.segment.number
@@ -413,6 +442,23 @@ class State:
     def drop_segment(self, _segment, number):
         self.segments.pop(number, None)
 
+    def set_fit(self, segment, number, place, time, name):
+        if number not in self.fits:
+            require(name not in [fit.name for fit in self.fits.values()], f"fit {name} is begun twice")
+            self.fits[number] = Fit(number, name, time)
+        self.fits[number].place = (segment, *place)
+
+    def set_fit_part(self, segment, number, part, place, sequence, time, targets):
+        require(number in self.fits, f"a part of fit {number}, which is not there")
+        parts = self.fits[number].parts
+        taken = {target for other in parts.values() if other.number != part for target in other.targets}
+        require(not taken.intersection(targets), f"fit {number}: two parts have one target")
+        parts[part] = FitPart(part, (segment, *place), sequence, time, targets)
+
+    def remove_fit(self, _segment, number):
+        require(number in self.fits, f"fit {number} is removed, but not there")
+        del self.fits[number]
+
     def state(self, _segment, _offset, _header_hash):
         """Says the same once more."""
 
@@ -427,12 +473,22 @@ def decode_removed(cursor, row_ct, live_ct):
     return removed
 
 
+def decode_fit(cursor, state):
+    number, segment, offset, header_hash, stored_bytes, time, part_ct, name_bytes = cursor.fields("QQQQQQII")
+    name = cursor.take_padded(name_bytes).decode("utf-8")
+    state.set_fit(segment, number, (offset, header_hash, stored_bytes), time, name)
+    for _ in range(part_ct):
+        part, segment, offset, header_hash, stored_bytes, sequence, time, target_ct, run_bytes = cursor.fields("QQQQQQQII")
+        targets = decode_ids(cursor.take_padded(run_bytes), target_ct)
+        require(part > max(state.fits[number].parts, default=0), f"{cursor.what}: parts of a fit are out of order")
+        state.set_fit_part(segment, number, part, (offset, header_hash, stored_bytes), sequence, time, targets)
+
+
 def decode_state(block):
     """Section 5. Gives (state, hash of a commit, path)."""
     cursor = Cursor(block.payload, block.name)
     sequence, commit_hash, _next_group, _next_batch, _next_segment = cursor.fields("QQQQQ")
-    segment_ct, group_ct, batch_ct, schema_bytes, path_bytes, zero = cursor.fields("IIIIII")
-    require(zero == 0, f"{block.name}: bytes that must be zero are not")
+    segment_ct, group_ct, batch_ct, schema_bytes, path_bytes, fit_ct = cursor.fields("IIIIII")
     state = State(decode_schema(cursor.take_padded(schema_bytes)))
     state.sequence = sequence
     path = cursor.take_padded(path_bytes)
@@ -454,8 +510,10 @@ def decode_state(block):
         batch = Batch(number, segment, offset, header_hash, column_ct, ids)
         batch.removed = decode_removed(cursor, row_ct, live_ct)
         state.batches[number] = batch
+    for _ in range(fit_ct):
+        decode_fit(cursor, state)
     cursor.end()
-    for numbers in (state.segments, state.groups, state.batches):
+    for numbers in (state.segments, state.groups, state.batches, state.fits):
         require(list(numbers) == sorted(numbers), f"{block.name}: numbers are out of order")
     require(block.fields("Q") == (sequence,), f"{block.name}: header and payload disagree")
     return state, commit_hash, path

@@ -260,14 +260,16 @@ static void measure_transpose(const struct problem *problem, uint64_t repeats)
         }
     }
     for (size_t v = 0; v < VARIANT_CT; v++) {
+        bool has_reference = v > 0 && speeds[0].value_ct > 0;
+
         if (speeds[v].value_ct > 0) {
             bench_print_row(&(struct bench_row){
                 .what = bench_text("transpose bits, %s", variant_names[v]),
                 .size = bench_text("%zu rows, d %zu", problem->row_ct, problem->column_ct),
                 .series = &speeds[v],
                 .unit = "GB/s",
-                .reference_name = v > 0 && speeds[0].value_ct > 0 ? "ref" : NULL,
-                .reference = &speeds[0],
+                .reference_name = has_reference ? "ref" : NULL,
+                .reference = has_reference ? &speeds[0] : NULL,
             });
         }
     }

@@ -1,6 +1,6 @@
 /*
- * The cache of decoded chunks, `warm.cache` (SPEC.md, the section on it): its head and its list of entries,
- * encoded, decoded and validated. No I/O.
+ * The cache of decoded chunks, `warm.cache` (SPEC.md, the section on it): its head and its list of
+ * entries, encoded, decoded and validated. No I/O.
  */
 #ifndef DMS_FORMAT_WARM_H
 #define DMS_FORMAT_WARM_H

@@ -8,6 +8,7 @@
 
 int command_add_column(int argc, char **argv);
 int command_append(int argc, char **argv);
+int command_bench(int argc, char **argv);
 int command_compact(int argc, char **argv);
 int command_create(int argc, char **argv);
 int command_eval(int argc, char **argv);
@@ -29,5 +30,6 @@ int command_sample(int argc, char **argv);
 int command_seal(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
 int command_verify(int argc, char **argv);
+int command_warm(int argc, char **argv);
 
 #endif

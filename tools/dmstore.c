@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "map_guard.h"
 #include "report.h"
 
 static const struct command {
@@ -27,6 +28,7 @@ static const struct command {
     {"get", "print one model's mask, outputs and scalars", command_get},
     {"missing", "model ids that are not there, as ranges", command_missing},
     {"export", "write masks, outputs, scalars and ids as .npy files", command_export},
+    {"bench", "how fast this machine reads a store", command_bench},
     {"snapshot", "publish the current state as a manifest file for readers", command_snapshot},
     {NULL, "Datamodels", NULL},
     {"fit", "fit datamodels to the models of a store", command_fit},
@@ -39,6 +41,7 @@ static const struct command {
     {"seal", "turn staged rows into chunks now", command_seal},
     {"rm", "remove models by id", command_rm},
     {"compact", "drop removed rows, join small chunks, change the codec", command_compact},
+    {"warm", "decode a compressed store once for all its readers", command_warm},
     {"merge", "copy the models of other stores into one", command_merge},
     {"verify", "check every byte, name what is damaged", command_verify},
     {"recover", "rebuild the index from the chunk files alone", command_recover},
@@ -138,6 +141,7 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : NULL;
 
     keep_memory();
+    map_guard_install();
     if (!name) {
         print_help(stderr);
         return TOOL_USAGE;

@@ -539,7 +539,7 @@ static int finish(struct fit_job *job)
         fit_report_print(&job->report, is_kept ? stored : NULL, added_ct);
     if (!is_kept)
         return tool_fail(name,
-                         "%" PRIu64 " target%s did not reach a gap of %g within %" PRIu64
+                         "%" PRIu64 " target%s left without a gap of %g after %" PRIu64
                          " passes: nothing is stored; '%s' has the result: the same command with "
                          "--resume --allow-uncertified stores it as it is",
                          uncertified_ct, tool_plural(uncertified_ct), job->options.tolerance,

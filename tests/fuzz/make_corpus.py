@@ -52,6 +52,8 @@ def edits():
     remove = edit(6, struct.pack("<IIQ3I", 0, 3, 5, 0, 2, 4)) + edit(6, struct.pack("<IIQI", 1, 1, 8, 1))
     drops = edit(4, struct.pack("<Q", 5)) + edit(5, struct.pack("<QQ", 8, 1)) + edit(8, struct.pack("<Q", 3))
     state = edit(9, struct.pack("<QQ", 4096, 7))
+    fit = edit(16, struct.pack("<QQQQQII", 9, 8192, 11, 256, 77, 4, 0) + b"main")
+    fit += edit(17, struct.pack("<QQQQQQQII", 9, 5, 12288, 12, 576, 3, 78, 5, len(IDS)) + IDS)
     changed = edit(7, struct.pack("<Q", len(FULL_SCHEMA)) + FULL_SCHEMA)
     return {
         "seed-group": add_group + set_column,
@@ -59,6 +61,8 @@ def edits():
         "seed-remove": add_group + add_batch + remove,
         "seed-drop": add_group + add_batch + drops + state,
         "seed-schema": changed,
+        "seed-fit": fit,
+        "seed-fit-removed": fit + edit(18, struct.pack("<Q", 9)),
     }
 
 
@@ -70,14 +74,62 @@ def records():
     minimal = schema()
     head = struct.pack("<QQQQQ", 9, 77, 6, 9, 4)
     state = head + struct.pack("<IIIIII", 1, 1, 1, len(FULL_SCHEMA), 0, 0) + FULL_SCHEMA + segment + group + batch
+    fits_state = head + struct.pack("<IIIIII", 1, 0, 0, len(minimal), 0, 1) + minimal + segment + FIT_RECORD
     manifest = head + struct.pack("<IIIIII", 1, 0, 0, len(minimal), 9, 0) + minimal + pad(b"/tmp/runs") + segment
     return {
         "seed-state": b"\0" + state,
+        "seed-state-fits": b"\0" + fits_state,
         "seed-manifest": b"\0" + manifest,
         "seed-group": b"\1" + group,
         "seed-batch": b"\2" + batch,
         "seed-segment": b"\3" + segment,
         "seed-ids": b"\4" + struct.pack("<I", 5) + IDS,
+    }
+
+
+FIT_RECORD = struct.pack("<QQQQQQII", 9, 3, 8192, 11, 256, 77, 1, 4) + pad(b"main")
+FIT_RECORD += struct.pack("<QQQQQQQII", 5, 3, 12288, 12, 576, 3, 78, 5, len(IDS)) + pad(IDS)
+
+
+def fit_header(row_sets, problem):
+    head = bytes(range(16)) + struct.pack("<QQQIIII", 3, 77, 130, 4, 7, len(problem), 0) + pad(b"main") + pad(b"margins")
+    for row_ct, run_ct, runs in row_sets:
+        head += struct.pack("<QQQII", row_ct, 11, 12, len(runs), run_ct) + pad(runs)
+    return head + b"".join(pairs(problem))
+
+
+def pairs(items):
+    return [struct.pack("<II", len(key), len(value)) + pad(key + value) for key, value in items]
+
+
+def fit_part(targets, paths, provenance):
+    """targets: {target: {example: weight}}; paths: lambdas of each target."""
+    text = b"".join(pairs(provenance))
+    weights = [weight for of_target in targets.values() for weight in of_target.items()]
+    lambdas = [value for path in paths for value in path]
+    data = struct.pack("<QQQQQQQII", 11, 12, 77, 130, len(targets), len(weights), len(lambdas), len(provenance), len(text)) + text
+    count = len(targets)
+    arrays = [("Q", list(targets)), ("I", [16] * count), ("I", [max(len(path) - 1, 0) for path in paths])]
+    arrays += [("d", [0.5] * count), ("d", [path[-1] if path else 0 for path in paths]), ("d", [1e-5] * count)]
+    arrays += [("d", [2.5] * count), ("d", [0.25] * count), ("Q", [8] * count)]
+    arrays += [("Q", np.cumsum([0, *map(len, targets.values())]).tolist()), ("Q", np.cumsum([0, *map(len, paths)]).tolist())]
+    arrays += [("I", [example for example, _ in weights]), ("d", [weight for _, weight in weights])]
+    arrays += [("d", lambdas), ("d", [float("nan")] * len(lambdas)), ("d", [0.0] * len(lambdas)), ("I", [1] * len(lambdas))]
+    for letter, values in arrays:
+        data += bytes(-len(data) % 64) + struct.pack(f"<{len(values)}{letter}", *values)
+    return data
+
+
+def fits():
+    row_sets = [(5, 2, IDS), (1, 1, bytes([40, 1])), (0, 0, b"")]
+    one = fit_part({7: {0: 1.5, 76: -2.0}}, [[2.0, 1.0]], [(b"host", b"gpu01"), (b"seed", b"7")])
+    several = fit_part({0: {}, 5: {3: 1.0}, 129: {1: 0.5, 2: 0.25}}, [[], [1.0], [4.0, 2.0, 1.0]], [])
+    return {
+        "seed-header": b"\0" + fit_header(row_sets, [(b"lambdas", b"100"), (b"standardize", b"true")]),
+        "seed-header-bare": b"\0" + fit_header([(0, 0, b"")] * 3, []),
+        "seed-part": b"\1" + one,
+        "seed-part-several": b"\1" + several,
+        "seed-record": b"\2" + FIT_RECORD,
     }
 
 
@@ -142,6 +194,8 @@ def blocks():
         "seed-rows": block(4, struct.pack("<QIII", 8, 1, 64, 3), bytes(64), 0),
         "seed-state": block(5, struct.pack("<Q", 9), bytes(8), 0),
         "seed-commit": block(6, commit, bytes(8), 0),
+        "seed-fit": block(7, struct.pack("<Q", 9), bytes(8), 0),
+        "seed-fit-part": block(8, struct.pack("<QQQQQ", 9, 5, 3, 0, 129), bytes(8), 0),
     }
 
 
@@ -165,6 +219,7 @@ def main():
     corpora = {
         "block": blocks(),
         "edit": edits(),
+        "fit": fits(),
         "frame": frames(),
         "json": json_lines(),
         "jsonl": jsonl_rows(),

@@ -57,8 +57,15 @@ void dms_block_free(struct dms_block *block);
 
 /* From the state that a block saved: goes on there. */
 int dms_block_restore(struct dms_block *block, struct dms_cursor *cursor);
+
 /* Has the state of the block kept. */
 int dms_block_checkpoint(const struct dms_block *block);
+
+/* Targets that are not finished with the present stage. */
+size_t dms_block_unfinished_ct(const struct dms_block *block);
+
+/* The method for the next passes, from what each has done so far. */
+enum dms_method dms_block_choose_method(const struct dms_block *block);
 
 /* Solves all targets; then every path's model, gap and flags are final. */
 int dms_block_solve(struct dms_block *block);

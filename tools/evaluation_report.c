@@ -15,6 +15,8 @@
 
 bool evaluation_extrapolates(const struct dms_evaluation *evaluation)
 {
+    if (evaluation->smallest_training_subset > evaluation->largest_training_subset)
+        return false; /* the training models are gone */
     return evaluation->smallest_subset < evaluation->smallest_training_subset ||
            evaluation->largest_subset > evaluation->largest_training_subset;
 }

@@ -115,7 +115,9 @@ struct dms_evaluation {
     uint64_t empty_ct;        /* targets without scores: fewer than two models are left */
     uint64_t smallest_subset; /* examples in the masks of the models ... */
     uint64_t largest_subset;
-    uint64_t smallest_training_subset; /* ... and of up to 4,096 of those that the fits have used */
+    /* ... and of the first 4,096 of those that each fit was trained on and that are still there;
+     * the smallest is above the largest where none is. */
+    uint64_t smallest_training_subset;
     uint64_t largest_training_subset;
     enum dms_bootstrap_method bootstrap;
     size_t fit_ct;

@@ -284,8 +284,11 @@ check_error "JSON and CSV on one output" 2 "cannot both be printed" dmstore eval
 cp -r run.dms gone.dms
 dmstore rm gone.dms --ids 800 >/dev/null
 check_error "a held-out model is gone" 1 "800" dmstore eval gone.dms main
-dmstore rm gone.dms --ids 0-99 >/dev/null
-check "training models that are gone do not matter" dmstore eval run.dms main
+cp -r run.dms lone.dms
+dmstore rm lone.dms --ids 0-699 >/dev/null
+check "training models that are gone do not matter" dmstore eval lone.dms main --json
+check_same "the scores are the same" <(tail -n +3 main.json) <(tail -n +3 "$stdout_file")
+check_output "and there is no warning" "" bash -c '"$0" eval lone.dms main 2>&1 >/dev/null' "$DMSTORE"
 check_python "the model comes back with another mask" <<'PYTHON'
 masks = np.load("masks.npy")[[801]]
 np.save("one.npy", masks)

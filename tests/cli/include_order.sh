@@ -89,6 +89,10 @@ src/base/pool.c "format/layout.h"
 kernels/ref/bits.c "format/layout.h"
 format/layout.c "store/index.h"
 src/store/write.c "tools/options.h"
+src/store/write.c "reader/source.h"
+src/reader/gather.c "solver/problem.h"
+src/solver/block.c "query/scores.h"
+kernels/ref/bits.c "reader/order.h"
 src/store/write.c <lmdb.h>
 tools/verify.c "base/error.h"
 tools/verify.c "store/index.h"
@@ -103,6 +107,9 @@ src/base/error.h <dmstore/error.h>
 src/base/pool.c <sys/types.h>
 format/codec.h "kernels/kernels.h"
 src/store/index.c <lmdb.h>
+src/reader/gather.c "kernels/lanes.h"
+src/reader/source.c "store/snapshot.h"
+src/query/scores.c "solver/problem.h"
 tools/verify.c "options.h"
 include/dmstore/store.h "dmstore/error.h"
 GOOD

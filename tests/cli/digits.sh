@@ -198,6 +198,55 @@ assert (test[0] == np.load('expected/test_margins.npy')[5]).all()
 check('given', knn)
 PYTHON
 
+# --- pictures -------------------------------------------------------------------------------------------------------------
+
+dmstore fit whole.dms --output test_margins --name few --targets 3:6 --holdout 10 --validation 20 --lambdas 10 \
+    --lambda-min-ratio 0.3 >/dev/null
+dmstore export-fit whole.dms few -o few >/dev/null
+check "a target is drawn" "$digits" show whole.dms few --data digits.csv --target 4
+cp "$stdout_file" picture.txt
+check_python "beside the images with the largest and the smallest weights" <<'PYTHON'
+lines = open('picture.txt').read().splitlines()
+weights = np.load('few/weight.npy')[:, np.load('few/targets.npy').tolist().index(4)]
+train, labels = np.load('files/train_images.npy'), np.load('files/train_labels.npy')
+
+def cells(first, count):
+    """The picture's cells from this line on: caption, drawing."""
+    rows = [line.ljust(72) for line in lines[first:first + 9]]
+    return [(rows[0][at + 2:at + 18].strip(), [row[at + 2:at + 18] for row in rows[1:]]) for at in range(0, 18 * count, 18)]
+
+def drawing(image):
+    return [''.join(2 * ' .+#@'[(int(ink) * 4 + 8) // 16] for ink in row) for row in image]
+
+def expected(example):
+    if example is None:
+        return '', [' ' * 16] * 8
+    return f'{labels[example]}  {weights[example]:+.4f} #{example}', drawing(train[example])
+
+assert lines[0].startswith(f"Target 4, a {np.load('files/labels.npy')[4]}: ")
+assert f'{np.count_nonzero(weights)} training images' in lines[0]
+order = np.argsort(-weights)
+helpful = [expected(i if weights[i] > 0 else None) for i in order[:3]]
+harmful = [expected(i if weights[i] < 0 else None) for i in order[:-4:-1]]
+assert weights[order[0]] > 0 and weights[order[-1]] < 0
+target, *beside = cells(2, 4)
+assert target[1] == drawing(np.load('files/images.npy')[4]) and beside == helpful
+assert cells(12, 4)[1:] == harmful
+PYTHON
+check "without --target" "$digits" show whole.dms few --data digits.csv --count 1
+first=$(head -n 1 "$stdout_file")
+check_python "it is the one that a single image harms most" "$first" <<'PYTHON'
+weights, targets = np.load('few/weight.npy'), np.load('few/targets.npy')
+assert sys.argv[1].startswith(f'Target {targets[weights.min(0).argmin()]}, ')
+PYTHON
+if LC_ALL=C.UTF-8 locale charmap 2>/dev/null | grep -qx UTF-8; then
+    LC_ALL=C.UTF-8 "$digits" show whole.dms few --data digits.csv --target 4 |
+        sed 's/█/@/g; s/▓/#/g; s/▒/+/g; s/░/./g' >blocks.txt
+    check_same "in a UTF-8 locale with blocks" picture.txt blocks.txt
+else
+    skip "in a UTF-8 locale with blocks" "no such locale"
+fi
+
 # --- what is wrong is refused ---------------------------------------------------------------------------------------------
 
 check_error "ids beyond the file" 1 "models 0 to 2 only" train given.dms --masks given.npy --ids 0:4
@@ -214,6 +263,8 @@ check_error "images that are still compressed" 1 "line 1: expected 64 pixels" \
     "$digits" train whole.dms --data "$DMSTORE_SOURCE_DIR/tools/demo/digits.csv.gz" --ids 0:1 --seed 1
 head -n 1000 digits.csv >part.csv
 check_error "too few images" 1 "more than 140 are needed" "$digits" train whole.dms --data part.csv --ids 0:1 --seed 1
+check_error "a target that was not fitted" 1 "no target 9" "$digits" show whole.dms few --data digits.csv --target 9
+check_error "no such fit" 1 "few" "$digits" show whole.dms other --data digits.csv
 check_error "no such store" 1 "none.dms" train none.dms --ids 0:1 --seed 1
 check_error "an empty range" 2 "--ids" train whole.dms --ids 5:5 --seed 1
 check_error "no seed" 2 "--seed" train whole.dms --ids 0:1

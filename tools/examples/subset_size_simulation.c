@@ -158,9 +158,22 @@ static int read_outputs(void *context, uint32_t column_index, uint64_t row, uint
     return 0;
 }
 
-/* Trains models with ids 0 .. model_ct - 1. Those that are in the store already come out the same
- * and are left as they are. */
-static int train_models(dms_store *store, struct batch *batch, uint64_t model_ct)
+/* How many models the store has; their ids are 0, 1, 2 ... */
+static int count_models(dms_store *store, uint64_t *model_ct)
+{
+    dms_snapshot *snapshot = NULL;
+    struct dms_snapshot_info info;
+
+    if (dms_store_snapshot(store, &snapshot) != 0)
+        return fail_library();
+    dms_snapshot_info(snapshot, &info);
+    *model_ct = info.model_ct;
+    dms_snapshot_close(snapshot);
+    return 0;
+}
+
+/* Trains models with ids first_id .. model_ct - 1. */
+static int train_models(dms_store *store, struct batch *batch, uint64_t first_id, uint64_t model_ct)
 {
     const struct dms_row_source source = {
         .context = batch,
@@ -172,7 +185,7 @@ static int train_models(dms_store *store, struct batch *batch, uint64_t model_ct
         .sampling = &batch->sampling,
     };
 
-    for (uint64_t first = 0; first < model_ct; first += BATCH_MODELS) {
+    for (uint64_t first = first_id; first < model_ct; first += BATCH_MODELS) {
         uint64_t left = model_ct - first;
         struct dms_row_source rows = source;
 
@@ -193,6 +206,7 @@ static int train(const char *path, uint64_t model_ct)
     struct world *world = NULL;
     struct dms_schema *schema = NULL;
     dms_store *store = NULL;
+    uint64_t trained_ct;
     int status = 1;
 
     if (!batch) {
@@ -218,7 +232,13 @@ static int train(const char *path, uint64_t model_ct)
         fail_library();
         goto out;
     }
-    status = train_models(store, batch, model_ct);
+    if (count_models(store, &trained_ct) != 0)
+        goto out;
+    if (trained_ct > model_ct) {
+        fail("'%s' has more models than that already", path);
+        goto out;
+    }
+    status = train_models(store, batch, trained_ct, model_ct);
 out:
     dms_store_close(store);
     dms_schema_free(schema);

@@ -206,7 +206,7 @@ static int train(const char *path, uint64_t model_ct)
     struct world *world = NULL;
     struct dms_schema *schema = NULL;
     dms_store *store = NULL;
-    uint64_t trained_ct;
+    uint64_t trained_ct = 0;
     int status = 1;
 
     if (!batch) {

@@ -52,13 +52,21 @@ static void print_cell(const char *text)
     printf("  %*s", NUMBER_WIDTH, text);
 }
 
-static void print_number(double value)
+/* A share or a correlation; '-' for NaN. */
+static void print_share(double value)
 {
     char text[NUMBER_WIDTH + 16];
 
     snprintf(text, sizeof(text), "%.4f", value);
-    if (fabs(value) >= 1e6 || (value != 0 && fabs(value) < 1e-3))
-        snprintf(text, sizeof(text), "%.3e", value);
+    print_cell(isnan(value) ? "-" : text);
+}
+
+/* A squared error, of any size. */
+static void print_error(double value)
+{
+    char text[NUMBER_WIDTH + 16];
+
+    snprintf(text, sizeof(text), "%.4g", value);
     print_cell(isnan(value) ? "-" : text);
 }
 
@@ -76,8 +84,14 @@ static void print_means(const struct dms_evaluation *evaluation)
         if (score >= DMS_SCORE_OPT && evaluation->repeated_ct == 0)
             break;
         printf("%-*s", LABEL_WIDTH, labels[score]);
-        for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
-            print_number(evaluation->fits[fit].means[score]);
+        for (size_t fit = 0; fit < evaluation->fit_ct; fit++) {
+            double mean = evaluation->fits[fit].means[score];
+
+            if (score == DMS_SCORE_MSE || score == DMS_SCORE_OPT)
+                print_error(mean);
+            else
+                print_share(mean);
+        }
         putchar('\n');
         if (score != DMS_SCORE_LDS || evaluation->bootstrap == DMS_BOOTSTRAP_NONE ||
             isnan(evaluation->fits[0].lds_interval.low))
@@ -132,8 +146,8 @@ static int print_quantiles(const struct dms_evaluation *evaluation)
     for (size_t i = 0; count > 1 && i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
         printf("%-*s", LABEL_WIDTH, quantiles[i].label);
         for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
-            print_number(sorted[fit * evaluation->target_ct +
-                                (size_t)lround(quantiles[i].share * (double)(count - 1))]);
+            print_share(sorted[fit * evaluation->target_ct +
+                               (size_t)lround(quantiles[i].share * (double)(count - 1))]);
         putchar('\n');
     }
     free(sorted);

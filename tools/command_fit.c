@@ -361,12 +361,15 @@ static int plan(struct fit_job *job)
     for (int attempt = 0; attempt < PLAN_ATTEMPTS; attempt++) {
         code = plan_once(job);
         if (code < 0 || job->request->part_path)
-            return code;
+            break;
         code = begin_in_store(job);
         if (code != DMS_ERR_CONFLICT)
-            return code;
+            break;
     }
-    return code;
+    if (code != DMS_ERR_CONFLICT)
+        return code;
+    return dms_source_fail(code, "%s: take another --name, or remove the fit (dmstore rm-fit)",
+                           dms_error_message());
 }
 
 /* ---- the work ---- */

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/thread.h"
 #include "format/fit.h"
 #include "solver/batch_source.h"
 #include "solver/checkpoint.h"
@@ -18,10 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* So much longer than writing a checkpoint takes, the next one waits. */
 #define CHECKPOINT_INTERVAL 20
+
+#define RATE_INTERVAL_NS 500000000u
 
 struct job {
     const struct dms_fit_options *options;
@@ -33,6 +35,9 @@ struct job {
     struct dms_checkpoint checkpoint;
     uint64_t next_save_ns; /* monotonic clock; 0: at once */
     uint64_t finished_ct;
+    /* Rows that were read since rate_begin_ns, and the rate that was seen last. */
+    uint64_t rate_begin_ns, rate_rows;
+    double rows_per_second;
 };
 
 /* ---- rows ---- */
@@ -111,18 +116,11 @@ static int set_self(struct job *job)
     return 0;
 }
 
-static unsigned processor_ct(unsigned thread_ct)
-{
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-
-    return thread_ct > 0 ? thread_ct : online > 0 ? (unsigned)online : 1;
-}
-
 static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms_fit_header *header,
                        const struct dms_column *column)
 {
     const struct dms_fit_options *options = job->options;
-    unsigned thread_ct = processor_ct(options->thread_ct);
+    unsigned thread_ct = options->thread_ct > 0 ? options->thread_ct : dms_processor_ct();
     int code;
 
     job->setting = (struct dms_batch_source_setting){
@@ -245,13 +243,39 @@ static int begin_checkpoint(struct job *job, const struct dms_fit_header *header
 
 /* ---- what the solver calls ---- */
 
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Measures over the passes of half a second or more. */
+static void measure_rate(struct job *job, const struct dms_fit_progress *progress)
+{
+    enum dms_role role = strcmp(progress->stage, "path") == 0 || !job->problem.refit
+                             ? DMS_ROLE_TRAINING
+                             : DMS_ROLE_REFIT;
+    uint64_t now_ns = monotonic_ns(), elapsed_ns = now_ns - job->rate_begin_ns;
+
+    job->rate_rows += job->problem.row_ct[role];
+    if (elapsed_ns < RATE_INTERVAL_NS && job->rows_per_second > 0)
+        return;
+    job->rows_per_second = (double)job->rate_rows * 1e9 / (double)(elapsed_ns + 1);
+    job->rate_begin_ns = now_ns;
+    job->rate_rows = 0;
+}
+
 static int on_progress(void *context, const struct dms_fit_progress *progress)
 {
     struct job *job = context;
     struct dms_fit_progress seen = *progress;
 
+    measure_rate(job, progress);
+    seen.rows_per_second = job->rows_per_second;
     seen.target_ct = job->problem.target_ct;
-    seen.finished_ct = job->finished_ct;
+    seen.finished_ct = job->finished_ct > seen.finished_ct ? job->finished_ct : seen.finished_ct;
     return job->hooks->progress(job->hooks->context, &seen);
 }
 
@@ -269,14 +293,6 @@ static int on_result(void *context, const struct dms_fitted_target *target)
     int code = job->hooks->checkpoint_path ? dms_checkpoint_add(&job->checkpoint, target) : 0;
 
     return code < 0 ? code : deliver(job, target);
-}
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* Keeps the state, unless the last one was kept just now: an older one leads to the same result. */
@@ -314,6 +330,7 @@ static int solve(struct job *job)
 
     if (code < 0 || job->finished_ct == job->problem.target_ct)
         return code;
+    job->rate_begin_ns = monotonic_ns();
     code = dms_saga_solve(&job->problem, &control);
     if (code == 0 && checkpoint_path)
         code = dms_checkpoint_write(checkpoint, checkpoint_path, NULL, 0);

@@ -257,6 +257,7 @@ PYTHON
 check_error "targets that are there already" 1 "has targets 3-6 already" joined base 3 7
 dmstore fit base --output y --name begun --targets 0:1 --lambdas 5 >/dev/null
 check_error "another problem cannot join" 1 "lambdas" dmstore fit base --output y --name begun --targets 1:2 --lambdas 6
+check_error "and says what can be done" 1 "rm-fit" dmstore fit base --output y --name begun --targets 1:2 --lambdas 6
 check_error "nor another column" 1 "output" dmstore fit base --output logits --name begun --transform correct \
     --labels labels.npy --lambdas 5
 check "the store grows" dmstore ingest base --masks masks.npy --output y=outputs.npy --first-id 5000

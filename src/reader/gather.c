@@ -51,10 +51,7 @@ static int find_row(const struct dms_piece *piece, size_t part, struct dms_row_p
     if (!block->staged) {
         int status = dms_source_map(piece->source, block, part, &view);
         if (status == DMS_END) {
-            status = dms_fail(DMS_ERR_UNSUPPORTED,
-                              "group %zu is compressed: rows cannot be read in random order from "
-                              "it; use quasi-random order, or warm the store",
-                              block->group);
+            status = dms_source_refuse_random(piece->source, block, part);
         }
         *row = status ? NULL : view.rows + place.row * view.stride;
         return status;

@@ -111,12 +111,7 @@ static int measure_blocks(const struct dms_reader *reader, uint64_t *block_bytes
                 return status;
             }
             if (is_random && part_bytes > 0 && !block->staged) {
-                return dms_fail(DMS_ERR_UNSUPPORTED,
-                                "chunk %" PRIu32 " of column %" PRIu32
-                                " in group %zu is compressed: rows cannot be read in random "
-                                "order; use quasi-random order, or warm the store",
-                                reader->source.parts[part].tile, reader->source.parts[part].column,
-                                block->group);
+                return dms_source_refuse_random(&reader->source, block, part);
             }
             bytes += part_bytes;
         }

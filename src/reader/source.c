@@ -134,6 +134,21 @@ int dms_source_map(const struct dms_source *source, const struct dms_row_block *
     return status;
 }
 
+int dms_source_refuse_random(const struct dms_source *source, const struct dms_row_block *block,
+                             size_t part)
+{
+    const struct dms_part *described = &source->parts[part];
+    const struct dms_schema *schema = dms_snapshot_schema(source->snapshot);
+    struct dms_group_info info;
+    int status = dms_snapshot_group(source->snapshot, block->group, &info);
+    return status ? status
+                  : dms_fail(DMS_ERR_UNSUPPORTED,
+                             "chunk %" PRIu32 " of column %s in group %" PRIu64
+                             " is compressed: its rows cannot be read in random order; use "
+                             "quasi-random order, or run 'dmstore warm'",
+                             described->tile, schema->columns[described->column].name, info.id);
+}
+
 /* Copies the rows of every batch of a block. */
 static int copy_staged(const struct dms_source *source, const struct dms_row_block *block,
                        const struct dms_part *part, uint8_t *rows)

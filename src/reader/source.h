@@ -57,6 +57,10 @@ int dms_source_decoded_bytes(const struct dms_source *source, const struct dms_r
 int dms_source_map(const struct dms_source *source, const struct dms_row_block *block, size_t part,
                    struct dms_row_view *view);
 
+/* Fails: random order wants a part that has to be decoded. */
+int dms_source_refuse_random(const struct dms_source *source, const struct dms_row_block *block,
+                             size_t part);
+
 /* Decodes a part of a block into `rows`, which is grown as needed. scratch: for what is stored. */
 int dms_source_decode(const struct dms_source *source, const struct dms_row_block *block,
                       size_t part, struct dms_buffer *scratch, struct dms_buffer *rows,

@@ -11,6 +11,7 @@
 #include "base/endian.h"
 #include "base/hash.h"
 #include "format/layout.h"
+#include "tests/fault/known_fits.h"
 #include "tests/fault/known_rows.h"
 #include "tests/unit/tap.h"
 
@@ -22,6 +23,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Targets of the fit "main", in parts of 2 and 1. */
+enum { FIT_TARGETS = 3, FIT_FIRST_PART = 2 };
 
 enum { RECOVER_EVERY = 197, FILES_MAX = 8, IDS_MAX = 64, PATH_BYTES = KNOWN_PATH_BYTES };
 
@@ -139,7 +143,9 @@ static int make_store(struct subject *subject, const char *name, const char *cod
     status = status ? status : dms_store_open(subject->path, &store);
     status = status ? status : known_write(store, 0, 6, 1);
     status = status ? status : known_append(store, 100, 3, 1, DMS_DUPLICATE_ERROR);
+    status = status ? status : known_fit_add(store, "main", 0, FIT_FIRST_PART);
     status = status ? status : known_append(store, 4, 1, 2, DMS_DUPLICATE_REPLACE);
+    status = status ? status : known_fit_add(store, "main", FIT_FIRST_PART, FIT_TARGETS);
     if (compacted) {
         struct dms_compact_options options = {.all = true};
         status = status ? status : dms_store_compact(store, &options, NULL);
@@ -201,6 +207,18 @@ static void read_row(dms_snapshot *snapshot, uint64_t id, uint32_t version, stru
     counts->read_errors += !is_read;
 }
 
+/* A target that can be read must be right. */
+static void read_fit(dms_snapshot *snapshot, struct counts *counts)
+{
+    struct known_fit fit;
+    if (known_fit_read(snapshot, "main", &fit) != 0) {
+        counts->read_errors += FIT_TARGETS;
+        return;
+    }
+    counts->wrong += (unsigned)fit.wrong_ct;
+    counts->read_errors += (unsigned)fit.error_ct;
+}
+
 static void read_store(const char *path, const struct expected *expected, struct counts *counts)
 {
     dms_snapshot *snapshot;
@@ -211,6 +229,7 @@ static void read_store(const char *path, const struct expected *expected, struct
     for (size_t k = 0; k < expected->row_ct; k++) {
         read_row(snapshot, expected->ids[k], expected->versions[k], counts);
     }
+    read_fit(snapshot, counts);
     dms_snapshot_close(snapshot);
 }
 
@@ -243,6 +262,26 @@ static bool is_accounted(const struct expected *expected, const struct known_con
     return is_right;
 }
 
+/* Whether all targets of the fit are there and right, or were named as lost. Without the old index,
+ * nobody knows of those whose commit is destroyed. */
+static bool is_fit_accounted(const char *path, const struct dms_recover_report *report,
+                             bool had_index)
+{
+    dms_snapshot *snapshot;
+    struct known_fit fit;
+    size_t target_ct = 0;
+    if (dms_snapshot_open(path, &snapshot) != 0) {
+        return false;
+    }
+    int status = known_fit_read(snapshot, "main", &fit);
+    for (unsigned target = 0; target < FIT_TARGETS; target++) {
+        target_ct += fit.targets >> target & 1;
+    }
+    dms_snapshot_close(snapshot);
+    return status == 0 && fit.wrong_ct == 0 && fit.error_ct == 0 &&
+           (!had_index || target_ct + report->lost_target_ct >= FIT_TARGETS);
+}
+
 /* Judges the recovered store at `path`. */
 static bool judge_recovered(const char *path, const struct expected *expected,
                             const struct dms_recover_report *report, bool had_index,
@@ -260,6 +299,11 @@ static bool judge_recovered(const char *path, const struct expected *expected,
     if (!is_right || content.row_ct != report->model_ct) {
         diag("recovered %zu rows, %" PRIu64 " said, %" PRIu64 " lost; these are not all",
              content.row_ct, report->model_ct, report->lost_id_ct);
+        is_right = false;
+    }
+    if (!is_fit_accounted(path, report, had_index)) {
+        diag("the recovered fit is not what it was, %" PRIu64 " targets lost",
+             report->lost_target_ct);
         is_right = false;
     }
     counts->recovered += (unsigned)content.row_ct;

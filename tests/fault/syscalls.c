@@ -10,6 +10,7 @@
  * allocation of memory, too, not a sample.
  */
 #include "tests/fault/inject.h"
+#include "tests/fault/known_fits.h"
 #include "tests/fault/known_rows.h"
 #include "tests/unit/tap.h"
 
@@ -23,6 +24,7 @@
 
 enum {
     ID_MAX = 512,
+    FIT_IDS = 450, /* the targets of fit main are judged as if they were models with these ids */
     JOB_MAX = 256,
     RUN_SECONDS = 60, /* an operation that takes longer hangs */
     MEMORY_SAMPLE = 80,
@@ -71,7 +73,7 @@ static int create(const char *directory)
 }
 
 /* A store with two segments of groups, removed rows and staged rows: models 0 .. 139 and 200 ..
- * 229. */
+ * 229; and a fit in two parts: targets 0 .. 4. */
 static int fill_store(dms_store *store, const char *directory)
 {
     static const uint64_t removed[] = {3, 4, 5, 70, 210};
@@ -82,6 +84,10 @@ static int fill_store(dms_store *store, const char *directory)
         status = known_write(store, 100, 40, 1);
     if (status == 0)
         status = known_append(store, 200, 30, 1, DMS_DUPLICATE_ERROR);
+    if (status == 0)
+        status = known_fit_add(store, "main", 0, 3);
+    if (status == 0)
+        status = known_fit_add(store, "main", 3, 5);
     return status ? status
                   : dms_store_remove(store, removed, sizeof removed / sizeof *removed, false, NULL);
 }
@@ -200,6 +206,30 @@ static int compact_store(dms_store *store, const char *directory)
 static int compact(const char *directory)
 {
     return with_store(directory, compact_store);
+}
+
+static int add_to_fit(dms_store *store, const char *directory)
+{
+    (void)directory;
+    return known_fit_add(store, "main", 0, 20);
+}
+
+static int merge_fits(const char *directory)
+{
+    return with_store(directory, add_to_fit);
+}
+
+static int remove_one_fit(dms_store *store, const char *directory)
+{
+    int status = dms_store_remove_fit(store, "main");
+
+    (void)directory;
+    return status == DMS_ERR_NOT_FOUND ? 0 : status;
+}
+
+static int remove_fit(const char *directory)
+{
+    return with_store(directory, remove_one_fit);
 }
 
 static int add_some_column(dms_store *store, const char *directory)
@@ -365,6 +395,8 @@ static const struct operation operations[] = {
     {"compact", make_filled, compact, true},
     {"add-column", make_filled, add_column, true},
     {"merge", make_two_stores, merge, true},
+    {"merge-fits", make_filled, merge_fits, true},
+    {"rm-fit", make_filled, remove_fit, true},
     {"append --spool", make_filled, spool, false},
     {"append --spool and ingest --spool", make_filled, spool_and_collect, false},
     {"snapshot and reading", make_filled, read_back, true},
@@ -443,6 +475,25 @@ struct states {
     uint32_t after[ID_MAX];
 };
 
+/* The targets of the fit as versions: 1 for one that is there and right. */
+static int read_fit(const char *path, uint32_t versions[ID_MAX])
+{
+    dms_snapshot *snapshot;
+    struct known_fit fit = {0};
+    int status = dms_snapshot_open(path, &snapshot);
+
+    if (status != 0)
+        return status;
+    status = known_fit_read(snapshot, "main", &fit);
+    for (unsigned target = 0; target < KNOWN_TARGETS; target++)
+        versions[FIT_IDS + target] = (uint32_t)(fit.targets >> target & 1);
+    if (status == 0 && fit.wrong_ct + fit.error_ct > 0)
+        status = dms_source_fail(DMS_ERR_CORRUPT, "%zu targets of the fit in '%s' are not right",
+                                 fit.wrong_ct + fit.error_ct, path);
+    dms_snapshot_close(snapshot);
+    return status;
+}
+
 static int read_versions(const char *directory, uint32_t versions[ID_MAX])
 {
     struct known_content content;
@@ -457,6 +508,7 @@ static int read_versions(const char *directory, uint32_t versions[ID_MAX])
         for (uint64_t id = 0; id < ID_MAX; id++)
             versions[id] = known_version(&content, id);
         known_content_clear(&content);
+        status = read_fit(path, versions);
     }
     return status;
 }

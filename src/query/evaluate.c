@@ -254,13 +254,14 @@ static int find_intervals(const struct work *work, struct dms_evaluation *result
 {
     const struct dms_bootstrap *bootstrap = &work->bootstrap;
     struct dms_interval *intervals = dms_alloc(2 * work->fit_ct, sizeof(*intervals));
-    struct dms_interval *differences = intervals + work->fit_ct;
+    struct dms_interval *differences;
     double *means = dms_alloc(work->fit_ct, sizeof(*means));
     struct dms_bootstrap_sums sums = {0};
     int code = intervals && means ? 0 : DMS_ERR_NO_MEMORY;
 
     if (code < 0)
         goto out;
+    differences = intervals + work->fit_ct;
     for (size_t fit = 0; fit < 2 * work->fit_ct; fit++)
         intervals[fit] = (struct dms_interval){NAN, NAN};
     for (size_t fit = 0; fit < work->fit_ct; fit++)

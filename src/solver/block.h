@@ -23,9 +23,6 @@ enum dms_stage {
 enum dms_method { DMS_METHOD_SAGA, DMS_METHOD_ACCELERATED };
 #define DMS_METHOD_CT 2
 
-/* Rows of a batch where steps do not depend on it: large, so that tables of subset sums pay. */
-#define DMS_LARGEST_BATCH 4096
-
 /* What all blocks of a fit share. */
 struct dms_solver_run {
     const struct dms_problem *problem;

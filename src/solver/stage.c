@@ -13,6 +13,10 @@
 
 /* Epochs at one lambda after which SAGA counts as slow. */
 #define SLOW_EPOCHS 12
+/* Accelerated passes at one lambda after which a target is polished, and then again every so many,
+ * if it is not solved by that. A target that needed it once is polished at once from then on. */
+#define POLISH_PASSES 40
+#define POLISH_AGAIN 4
 
 /* ---- what follows from a pass ---- */
 
@@ -138,6 +142,7 @@ static int advance_target(struct dms_stage_work *stage, struct dms_work_tile *wo
     lane->lambda = path->lambda;
     lane->moving = !path->finished;
     work->epochs_at_lambda[l] = 0;
+    path->pass_ct = 0;
     dms_tile_restart(work->tile, l);
     return rc;
 }
@@ -156,6 +161,67 @@ static int advance_targets(struct dms_stage_work *stage, struct dms_work_tile *w
     return DMS_OK;
 }
 
+static bool needs_polish(const struct dms_work_tile *work, size_t l)
+{
+    const struct dms_target_path *path = work->paths[l];
+    uint32_t first = path && path->polished ? 0 : POLISH_PASSES;
+
+    if (!path || path->finished || !work->accelerated || work->settle[l] ||
+        work->pass != DMS_PASS_EVALUATE)
+        return false;
+    return path->pass_ct >= first && (path->pass_ct - first) % POLISH_AGAIN == 0;
+}
+
+/* Polishes the targets that have been in work for long: they have taken their step then. */
+static int polish_targets(struct dms_stage_work *stage)
+{
+    bool any = false;
+    int rc = DMS_OK;
+
+    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++) {
+        struct dms_work_tile *work = &stage->tiles[t];
+        bool some = false;
+
+        for (size_t l = 0; rc == DMS_OK && l < DMS_LANES; l++) {
+            if (needs_polish(work, l))
+                rc = dms_tile_begin_polish(work->tile, l);
+            some = some || work->tile->polish[l];
+        }
+        if (rc == DMS_OK)
+            rc = dms_tile_begin(work->tile, some ? DMS_PASS_PAIRS : DMS_PASS_NONE);
+        any = any || some;
+    }
+    if (rc == DMS_OK && any)
+        rc = dms_stage_run_pass(stage, &stage->source, stage->block->epoch);
+    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++)
+        for (size_t l = 0; rc == DMS_OK && l < DMS_LANES; l++) {
+            struct dms_work_tile *work = &stage->tiles[t];
+
+            if (!work->tile->polish[l])
+                continue;
+            rc = dms_tile_end_polish(work->tile, l);
+            work->paths[l]->polished = true;
+            work->tile->lanes[l].moving = false;
+        }
+    return rc;
+}
+
+/* The steps of an accelerated tile. Polished targets have taken theirs. */
+static int accelerate(struct dms_work_tile *work)
+{
+    int rc = dms_tile_accelerate(work->tile, work->settle);
+
+    for (size_t l = 0; l < DMS_LANES; l++) {
+        struct dms_target_path *path = work->paths[l];
+
+        if (!path || path->finished)
+            continue;
+        work->tile->lanes[l].moving = true;
+        path->pass_ct++;
+    }
+    return rc;
+}
+
 /* What follows from the passes that the tiles made. After the last pass of a stage no step is
  * taken: the gaps stay those of the weights. */
 static int follow_passes(struct dms_stage_work *stage, bool last)
@@ -172,14 +238,17 @@ static int follow_passes(struct dms_stage_work *stage, bool last)
             judge(stage, work);
     }
     rc = validate(stage);
-    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++) {
+    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++)
+        rc = advance_targets(stage, &stage->tiles[t]);
+    if (rc == DMS_OK && !last)
+        rc = polish_targets(stage);
+    for (size_t t = 0; rc == DMS_OK && !last && t < stage->tile_ct; t++) {
         struct dms_work_tile *work = &stage->tiles[t];
 
-        rc = advance_targets(stage, work);
-        if (rc != DMS_OK || last || work->pass != DMS_PASS_EVALUATE)
+        if (work->pass != DMS_PASS_EVALUATE)
             continue;
         if (work->accelerated)
-            rc = dms_tile_accelerate(work->tile, work->settle);
+            rc = accelerate(work);
         else
             dms_tile_descend(work->tile);
     }

@@ -193,6 +193,8 @@ void dms_target_path_save(const struct dms_target_path *path, struct dms_encoder
     dms_encode_u32(encoder, path->flags);
     dms_encode_u8(encoder, path->finished);
     dms_encode_u8(encoder, path->slow);
+    dms_encode_u8(encoder, path->polished);
+    dms_encode_u32(encoder, path->pass_ct);
     dms_encode_u32(encoder, path->path_ct);
     dms_encode_u32(encoder, path->chosen);
     dms_encode_u32(encoder, path->since_best);
@@ -220,6 +222,8 @@ int dms_target_path_load(struct dms_target_path *path, const struct dms_problem 
     path->flags = dms_cursor_u32(cursor);
     path->finished = dms_cursor_u8(cursor);
     path->slow = dms_cursor_u8(cursor);
+    path->polished = dms_cursor_u8(cursor);
+    path->pass_ct = dms_cursor_u32(cursor);
     path->path_ct = dms_cursor_u32(cursor);
     path->chosen = dms_cursor_u32(cursor);
     path->since_best = dms_cursor_u32(cursor);

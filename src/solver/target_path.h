@@ -24,9 +24,11 @@ struct dms_target_path {
     uint64_t target; /* of the column */
     size_t column;   /* in the block */
     int64_t self;
-    uint32_t flags; /* DMS_FITTED_* */
-    bool finished;  /* with the stage in work */
-    bool slow;      /* SAGA was slow for it: accelerated steps from then on */
+    uint32_t flags;   /* DMS_FITTED_* */
+    bool finished;    /* with the stage in work */
+    bool slow;        /* SAGA was slow for it: accelerated steps from then on */
+    bool polished;    /* the last solution needed polishing */
+    uint32_t pass_ct; /* evaluations by the accelerated method at the present lambda */
     double row_weight, mean, null_deviance; /* of the stage's rows */
     double gap;                             /* of `model` */
 

@@ -116,6 +116,8 @@ void dms_tile_free(struct dms_tile *tile)
     free(tile->previous);
     free(tile->counts);
     free(tile->penalties);
+    for (size_t l = 0; l < DMS_LANES; l++)
+        dms_polish_free(tile->polish[l]);
     free(tile);
 }
 
@@ -339,6 +341,11 @@ void dms_tile_batch(struct dms_tile *tile, const struct dms_batch *batch,
     case DMS_PASS_VALIDATE:
         validate_batch(tile, batch, scratch);
         break;
+    case DMS_PASS_PAIRS:
+        if (tile->weighted)
+            gather(tile, batch, scratch, true);
+        dms_tile_count_pairs(tile, batch, scratch->row_weights);
+        break;
     }
 }
 
@@ -392,6 +399,23 @@ static double lane_mean(const struct dms_tile *tile, size_t example, size_t lane
     return tile->lanes[lane].row_weight > 0
                ? tile->counts[example * DMS_LANES + lane] / tile->lanes[lane].row_weight
                : 0;
+}
+
+double dms_tile_scale(const struct dms_tile *tile, size_t k, size_t l)
+{
+    /* An example in all models or in none has no weight in any lane. */
+    return tile->design->inverse_variances[k] > 0
+               ? dms_design_scale(tile->design, lane_mean(tile, k, l))
+               : 0;
+}
+
+double dms_tile_gradient(const struct dms_tile *tile, size_t k, size_t l)
+{
+    double gradient = tile->averages[k * DMS_LANES + l];
+
+    if (tile->counts)
+        gradient += tile->residual_mean[l] * (tile->design->means[k] - lane_mean(tile, k, l));
+    return gradient;
 }
 
 /* From the counts: each lane's own penalties. */
@@ -492,6 +516,7 @@ int dms_tile_end(struct dms_tile *tile)
 
     switch (tile->pass) {
     case DMS_PASS_NONE:
+    case DMS_PASS_PAIRS:
         break;
     case DMS_PASS_MOMENTS:
         end_moments(tile);
@@ -545,13 +570,10 @@ static double proximal_point(const struct dms_tile *tile, size_t k, size_t l)
     const struct dms_lane *lane = &tile->lanes[l];
     double point = load(tile->weights, at, real_bytes);
     double step = lane->row_weight / ((double)design->row_ct * tile->eigenvalue);
-    double gradient = tile->averages[at];
 
     if (!lane->moving || !(lane->row_weight > 0))
         return point;
-    if (tile->counts)
-        gradient += tile->residual_mean[l] * (design->means[k] - lane_mean(tile, k, l));
-    return soften(point - step * design->inverse_variances[k] * gradient,
+    return soften(point - step * design->inverse_variances[k] * dms_tile_gradient(tile, k, l),
                   step * lane->lambda * load(tile->used_penalties, at, real_bytes));
 }
 

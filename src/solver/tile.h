@@ -16,6 +16,7 @@
 #include "kernels/lanes.h"
 #include "solver/certificate.h"
 #include "solver/design.h"
+#include "solver/polish.h"
 
 /* What a pass over the rows does in a tile. */
 enum dms_pass {
@@ -25,6 +26,7 @@ enum dms_pass {
     DMS_PASS_SAGA,     /* an epoch of minibatch SAGA; weights, table and average gradient change */
     DMS_PASS_EVALUATE, /* residuals, gradient and gap at the weights, which stay as they are */
     DMS_PASS_VALIDATE, /* squared error at the weights */
+    DMS_PASS_PAIRS,    /* pairs of examples of the lanes that are polished */
 };
 
 /* What a lane is about, and what the last pass found. */
@@ -71,11 +73,16 @@ struct dms_tile {
     double centre_average[DMS_LANES]; /* average of the table */
     double residual_mean[DMS_LANES];  /* of the last evaluation */
     double shift[DMS_LANES];
-    struct dms_lane_sums sums; /* of the pass */
-    double first[DMS_LANES];   /* first output seen, from which moments are taken */
+    struct dms_polish *polish[DMS_LANES]; /* of lanes that are being polished, else NULL */
+    struct dms_lane_sums sums;            /* of the pass */
+    double first[DMS_LANES];              /* first output seen, from which moments are taken */
     double moment[2][DMS_LANES];
     double row_ct[DMS_LANES];
 };
+
+/* Rows of a batch at most; where steps do not depend on it as many, so that tables of subset sums
+ * pay. */
+#define DMS_LARGEST_BATCH 4096
 
 /* What one thread needs to work on a batch. */
 struct dms_tile_scratch {
@@ -109,6 +116,22 @@ void dms_tile_descend(struct dms_tile *tile);
  * DMS_PASS_EVALUATE found (Beck and Teboulle 2009, with the restart of O'Donoghue and Candes 2015,
  * sec. 3.2). A lane with `settle` gets the plain proximal point, without momentum. */
 int dms_tile_accelerate(struct dms_tile *tile, const bool *settle);
+
+/* Polishing lane l (see solver/polish.h): begun after DMS_PASS_EVALUATE, unless too many examples
+ * matter to it; then a pass DMS_PASS_PAIRS; then ended, which puts the solution in place of the
+ * lane's weights. */
+int dms_tile_begin_polish(struct dms_tile *tile, size_t l);
+int dms_tile_end_polish(struct dms_tile *tile, size_t l);
+
+/* What a batch of DMS_PASS_PAIRS does; row_weights as gathered, for weighted tiles. */
+void dms_tile_count_pairs(struct dms_tile *tile, const struct dms_batch *batch,
+                          const void *row_weights);
+
+/* s_k of example k in lane l; 0 where it is constant. */
+double dms_tile_scale(const struct dms_tile *tile, size_t k, size_t l);
+
+/* Gradient by the weight of example k in lane l after DMS_PASS_EVALUATE, with the best bias. */
+double dms_tile_gradient(const struct dms_tile *tile, size_t k, size_t l);
 
 /* The lane begins anew from its weights: without momentum. */
 void dms_tile_restart(struct dms_tile *tile, size_t lane);

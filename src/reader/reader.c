@@ -26,7 +26,7 @@ struct dms_reader {
     struct dms_prefetch *prefetch; /* NULL when there is no row */
     uint64_t memory_bytes;
     uint64_t epoch, position; /* of the next row to deliver; position may be row_ct: the end */
-    bool lends_maps;          /* a batch pointed into a map since the lengths were compared */
+    bool lends_maps;          /* some batch pointed into a map */
 };
 
 void dms_reader_options_init(struct dms_reader_options *options)
@@ -268,20 +268,10 @@ int dms_reader_seek(dms_reader *reader, uint64_t epoch, uint64_t position)
     return status;
 }
 
-/* Whether what batches pointed to since the last call was all there. */
-static int check_lent_maps(struct dms_reader *reader)
-{
-    if (!reader->lends_maps) {
-        return 0;
-    }
-    int status = dms_source_check_maps(&reader->source);
-    reader->lends_maps = status != 0;
-    return status;
-}
-
 int dms_reader_next(dms_reader *reader, const struct dms_batch **batch)
 {
-    int status = check_lent_maps(reader);
+    /* What batches pointed to until now, held ones too, must have been there. */
+    int status = reader->lends_maps ? dms_source_check_maps(&reader->source) : 0;
     if (status != 0) {
         return status;
     }
@@ -293,7 +283,7 @@ int dms_reader_next(dms_reader *reader, const struct dms_batch **batch)
     status = dms_prefetch_next(reader->prefetch, batch);
     if (status == 0) {
         reader->position += (*batch)->row_ct;
-        reader->lends_maps = dms_prefetch_lends_map(*batch);
+        reader->lends_maps |= dms_prefetch_lends_map(*batch);
     }
     return status;
 }

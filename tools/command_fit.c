@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ static const char name[] = "fit";
 #define PLAN_ATTEMPTS 4
 
 #define PROVENANCE_MAX 16
-#define PROVENANCE_TEXT_BYTES 256
+#define PROVENANCE_TEXT_BYTES 1024
 
 /* The command line. */
 struct request {
@@ -550,6 +551,14 @@ static int finish(struct fit_job *job)
     return TOOL_OK;
 }
 
+/* What the plan has freed shall not stand beside what the fit may use. */
+static void give_back_memory(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 static int open_log(struct fit_job *job)
 {
     const struct request *request = job->request;
@@ -582,6 +591,7 @@ static int fit(const struct request *request)
     code = read_arrays(&job);
     if (code == 0)
         code = plan(&job);
+    give_back_memory();
     if (code == 0)
         code = choose_checkpoint(&job);
     if (code == 0)

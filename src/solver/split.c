@@ -8,6 +8,7 @@
 #include "base/endian.h"
 #include "base/error.h"
 #include "base/pool.h"
+#include "base/thread.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@
 /* Masks that a thread holds at a time. A compressed group is decoded again for each piece of it, so
  * that ordinary groups (4 to 16 MiB) should be one. */
 #define PIECE_BYTES ((size_t)16 << 20)
+
+/* More threads would only take more memory: the masks do not come faster. */
+#define THREAD_MAX 8
 
 /* ---- hashing ---- */
 
@@ -180,6 +184,10 @@ int dms_model_hashes_read(dms_snapshot *snapshot, uint32_t column, unsigned thre
     code = count_models(&job, group_ct, &model_ct);
     if (code < 0)
         goto out;
+    if (thread_ct == 0)
+        thread_ct = dms_processor_ct();
+    if (thread_ct > THREAD_MAX)
+        thread_ct = THREAD_MAX;
     job.models = dms_alloc(model_ct, sizeof(*job.models));
     code = job.models ? dms_pool_create(thread_ct, &pool) : DMS_ERR_NO_MEMORY;
     if (code == 0)

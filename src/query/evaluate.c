@@ -343,7 +343,8 @@ static int plan_memory(struct work *work)
         smaller(memory / 4 / READER_SLOTS / (mask_bytes + setting->capacity * value_bytes + 64),
                 row_ct),
         MOST_ROWS);
-    worker_bytes = dms_predictor_bytes(example_ct, setting->batch_rows) +
+    /* As for the largest batch, so that what the message asks for is enough. */
+    worker_bytes = dms_predictor_bytes(example_ct, smaller(row_ct, MOST_ROWS)) +
                    dms_scorer_bytes(row_ct, &work->bootstrap);
     if (setting->capacity == 0 || setting->batch_rows == 0 || worker_bytes > memory / 4)
         return dms_fail(DMS_ERR_INVALID,

@@ -486,11 +486,9 @@ static void test_threads_and_memory(dms_store *store)
         uint64_t memory_bytes;
     } cases[] = {{1, 1 << 30}, {3, 1 << 30}, {1, 1 << 20}, {3, 2 << 20}};
     struct dms_evaluate_options options = usual_options();
-    struct outcome first = evaluate_well(store, "half", NULL, &options);
+    struct outcome first = evaluate_well(store, "half", NULL, &options), outcome;
 
     for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
-        struct outcome outcome;
-
         options.thread_ct = cases[k].thread_ct;
         options.memory_bytes = cases[k].memory_bytes;
         outcome = evaluate_well(store, "half", NULL, &options);
@@ -500,17 +498,17 @@ static void test_threads_and_memory(dms_store *store)
         finish(&outcome);
     }
     options.seed = 1;
-    {
-        struct outcome outcome = evaluate_well(store, "half", NULL, &options);
-
-        ok(!same_evaluation(first.evaluation, outcome.evaluation),
-           "another seed: another interval");
-        finish(&outcome);
-    }
+    outcome = evaluate_well(store, "half", NULL, &options);
+    ok(!same_evaluation(first.evaluation, outcome.evaluation), "another seed: another interval");
+    finish(&outcome);
     finish(&first);
     options.memory_bytes = 1 << 12;
     check_refused(store, "half", NULL, &options, DMS_ERR_INVALID, "too few to evaluate",
                   "4 KiB of memory are too few");
+    options.memory_bytes = strtoull(strstr(dms_error_message(), "at least ") + 9, NULL, 10);
+    outcome = evaluate_well(store, "half", NULL, &options);
+    ok(true, "%" PRIu64 " bytes, which the message asks for, are enough", options.memory_bytes);
+    finish(&outcome);
 }
 
 static void test_ranges(dms_store *store)

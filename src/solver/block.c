@@ -128,6 +128,8 @@ int dms_block_restore(struct dms_block *block, struct dms_cursor *cursor)
         if (rc < 0)
             return rc;
     }
+    if (!dms_cursor_ended_well(cursor))
+        return dms_fail(DMS_ERR_CORRUPT, "the solver's state in the checkpoint is cut short");
     return DMS_OK;
 }
 

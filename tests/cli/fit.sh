@@ -305,7 +305,7 @@ stop() {
     pid=$!
     while [ $renewed = no ] && [ "$(grep -c pass "$1.jsonl")" -lt $((all / 2)) ] && kill -0 $pid 2>/dev/null; do
         first=${first:-$(written "$checkpoint")}
-        [ "$first" = "$(written "$checkpoint")" ] || renewed=yes
+        [ -z "$first" ] || [ "$first" = "$(written "$checkpoint")" ] || renewed=yes
     done
     kill "-$2" $pid 2>/dev/null
     wait $pid 2>/dev/null

@@ -2,7 +2,7 @@
 # From a fresh checkout to datamodels of real models: builds dmstore, trains 21,000 models on random halves of 1,400 images
 # of handwritten digits in several processes that append to one store, fits a datamodel for each of 397 other images,
 # evaluates them on models that were held out, and draws which training images help and harm. Every command is shown
-# before it runs. Takes a build and two or three minutes, and changes nothing outside DIR, except that it installs the packages
+# before it runs. Takes a build and a minute or two, and changes nothing outside DIR, except that it installs the packages
 # that a build needs where they are missing (root or sudo).
 #
 #   tools/quickstart.sh [--build-dir DIR]     DIR: default build/quickstart in the source tree

@@ -167,33 +167,56 @@ void dms_tile_set_bias(struct dms_tile *tile, size_t lane, double bias)
 
 /* ---- a batch ---- */
 
-/* Gathers the outputs of the tile's targets, and the weights of its rows where some may be 0. A row
- * of weight 0 gets output 0, since a NaN would survive the product with 0. */
-static void gather(const struct dms_tile *tile, const struct dms_batch *batch,
-                   struct dms_tile_scratch *scratch, bool with_weights)
+/* The outputs of the tile's targets, row by row. Lanes without a target get what is in column 0. */
+static void gather_outputs(const struct dms_tile *tile, const struct dms_batch *batch,
+                           void *gathered)
 {
-    const float *outputs = batch->outputs;
+    size_t columns[DMS_LANES];
+
+    for (size_t l = 0; l < DMS_LANES; l++)
+        columns[l] = tile->lanes[l].used ? tile->lanes[l].column : 0;
+    for (size_t i = 0; i < batch->row_ct; i++) {
+        const float *row = (const float *)batch->outputs + i * batch->output_stride_values;
+
+        if (tile->kernels->real_bytes == sizeof(float))
+            for (size_t l = 0; l < DMS_LANES; l++)
+                ((float *)gathered)[i * DMS_LANES + l] = row[columns[l]];
+        else
+            for (size_t l = 0; l < DMS_LANES; l++)
+                ((double *)gathered)[i * DMS_LANES + l] = (double)row[columns[l]];
+    }
+}
+
+/* The weights of the rows in every lane, 0 or 1. A row of weight 0 gets output 0, since a NaN would
+ * survive the product with 0. */
+static void weigh_rows(const struct dms_tile *tile, const struct dms_batch *batch,
+                       struct dms_tile_scratch *scratch)
+{
     size_t real_bytes = tile->kernels->real_bytes;
 
     for (size_t i = 0; i < batch->row_ct; i++) {
-        const float *row = outputs + i * batch->output_stride_values;
         const uint8_t *mask = batch->masks + i * batch->mask_stride_bytes;
 
         for (size_t l = 0; l < DMS_LANES; l++) {
             const struct dms_lane *lane = &tile->lanes[l];
-            double y = lane->used ? (double)row[lane->column] : 0;
-            bool counts = lane->used;
+            size_t at = i * DMS_LANES + l;
+            bool excluded = lane->self >= 0 && (mask[lane->self >> 3] >> (lane->self & 7) & 1);
+            bool counts =
+                lane->used && !excluded && isfinite(load(scratch->outputs, at, real_bytes));
 
-            if (with_weights) {
-                if (lane->self >= 0 && (mask[lane->self >> 3] >> (lane->self & 7) & 1))
-                    counts = false;
-                if (!isfinite(y))
-                    counts = false;
-                store(scratch->row_weights, i * DMS_LANES + l, real_bytes, counts);
-            }
-            store(scratch->outputs, i * DMS_LANES + l, real_bytes, counts ? y : 0);
+            store(scratch->row_weights, at, real_bytes, counts);
+            if (!counts)
+                store(scratch->outputs, at, real_bytes, 0);
         }
     }
+}
+
+static void gather(const struct dms_tile *tile, const struct dms_batch *batch,
+                   struct dms_tile_scratch *scratch, bool with_weights)
+{
+    gather_outputs(tile, batch, scratch->outputs);
+    if (with_weights)
+        weigh_rows(tile, batch, scratch);
 }
 
 static void add_moments(struct dms_tile *tile, const struct dms_batch *batch,

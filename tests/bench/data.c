@@ -102,6 +102,44 @@ static void target_parameters(const struct bench_data *data, uint64_t target, fl
     *deviation = 0.5f + 1.5f * (float)(random >> 40) / (1 << 24);
 }
 
+/* A weight of the planted datamodel of a target. */
+struct planted_weight {
+    uint32_t example;
+    float size; /* in standard deviations of the target's noise */
+};
+
+/* weight_ct of them for each target; NULL without any. */
+static struct planted_weight *make_weights(const struct bench_data *data, uint64_t target,
+                                           uint64_t target_ct)
+{
+    double alpha =
+        data->subset_size > 0 ? (double)data->subset_size / (double)data->example_ct : 0.5;
+    double scale = 1 / sqrt((double)data->weight_ct * alpha * (1 - alpha));
+    struct planted_weight *weights;
+    if (data->weight_ct == 0) {
+        return NULL;
+    }
+    weights = bench_alloc((size_t)(target_ct * data->weight_ct) * sizeof *weights);
+    for (uint64_t k = 0; k < target_ct * data->weight_ct; k++) {
+        uint64_t random =
+            random_at(data->seed ^ UINT64_C(0x1ce4e5b9), target * data->weight_ct + k);
+        weights[k].example = (uint32_t)((random >> 32) % data->example_ct);
+        weights[k].size = (float)scale * normal_from((uint32_t)random);
+    }
+    return weights;
+}
+
+static float planted_sum(const uint8_t *mask, const struct planted_weight *weights,
+                         uint64_t weight_ct)
+{
+    float sum = 0;
+    for (uint64_t k = 0; k < weight_ct; k++) {
+        uint32_t example = weights[k].example;
+        sum += mask[example / 8] >> example % 8 & 1 ? weights[k].size : 0;
+    }
+    return sum;
+}
+
 /* At most BLOCK_TARGETS targets. */
 static void margins_block(const struct bench_data *data, uint64_t row, uint64_t row_ct,
                           uint64_t target, uint64_t target_ct, size_t stride, uint16_t *margins)
@@ -109,17 +147,28 @@ static void margins_block(const struct bench_data *data, uint64_t row, uint64_t 
     float means[BLOCK_TARGETS];
     float deviations[BLOCK_TARGETS];
     float values[BLOCK_TARGETS];
+    struct planted_weight *weights = make_weights(data, target, target_ct);
+    uint8_t *mask = weights ? bench_alloc(mask_bytes(data)) : NULL;
     for (uint64_t k = 0; k < target_ct; k++) {
         target_parameters(data, target + k, &means[k], &deviations[k]);
     }
     for (uint64_t r = 0; r < row_ct; r++) {
         uint64_t stream = ~stream_of(data, row + r);
+        if (weights) {
+            bench_masks(data, row + r, 1, mask);
+        }
         for (uint64_t k = 0; k < target_ct; k++) {
             uint32_t random = (uint32_t)(random_at(stream, target + k) >> 32);
-            values[k] = means[k] + deviations[k] * normal_from(random);
+            float moved = normal_from(random);
+            if (weights) {
+                moved += planted_sum(mask, weights + k * data->weight_ct, data->weight_ct);
+            }
+            values[k] = means[k] + deviations[k] * moved;
         }
         dms_kernels_get()->f32_to_f16(values, (size_t)target_ct, margins + r * stride);
     }
+    free(weights);
+    free(mask);
 }
 
 void bench_margins(const struct bench_data *data, uint64_t row, uint64_t row_ct, uint64_t target,

@@ -15,6 +15,7 @@ struct bench_data {
     uint64_t example_ct;
     uint64_t target_ct;   /* of the one output column, "margins" f16; 0: there is none */
     uint64_t subset_size; /* of every mask, drawn by dms_sample_mask; 0: a fair coin for each bit */
+    uint64_t weight_ct;   /* examples that move the margins of a target; 0: none */
     uint64_t seed;
 };
 
@@ -23,7 +24,9 @@ void bench_masks(const struct bench_data *data, uint64_t row, uint64_t row_ct, u
 
 /* float16 margins of those rows at targets target .. target + target_ct - 1, row-major. Each target
  * has its mean, normal (mean 4, standard deviation 3: what easy and hard examples do), and its own
- * standard deviation, uniform in 0.5 .. 2; a row's margin is normal about that. */
+ * standard deviation, uniform in 0.5 .. 2; a row's margin is normal about that. With weight_ct a
+ * sparse datamodel is planted: so many examples, drawn for each target, have normal weights, which
+ * explain as much variance as the noise about them has. */
 void bench_margins(const struct bench_data *data, uint64_t row, uint64_t row_ct, uint64_t target,
                    uint64_t target_ct, uint16_t *margins);
 

@@ -2,9 +2,8 @@
  * Writes the data of the benchmarks as NumPy files, for trying the commands by hand at the
  * published sizes:
  *
- *   generate --rows M --examples D --targets N [--subset-size K] [--seed S] [--masks FILE]
- * [--packed FILE]
- *            [--margins FILE]
+ *   generate --rows M --examples D --targets N [--subset-size K] [--weights W] [--seed S]
+ *            [--masks FILE] [--packed FILE] [--margins FILE]
  *
  * What it draws is described in data.h.
  */
@@ -22,6 +21,7 @@ int main(int argc, char **argv)
         {.name = "examples", .number = &data.example_ct},
         {.name = "targets", .number = &data.target_ct},
         {.name = "subset-size", .number = &data.subset_size},
+        {.name = "weights", .number = &data.weight_ct},
         {.name = "seed", .number = &data.seed},
         {.name = "masks", .text = &masks},
         {.name = "packed", .text = &packed},

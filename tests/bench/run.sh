@@ -8,7 +8,7 @@
 set -eu
 
 build_dir=${DMSTORE_BUILD_DIR:-.}
-names=(ingest size open append rewrite reader lanes)
+names=(ingest size open append rewrite reader lanes fit fit_sklearn)
 only=()
 flags=()
 while [ $# -gt 0 ]; do
@@ -21,14 +21,29 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# benchmark NAME FLAGS...: runs one program. The one against scikit-learn needs a Python that has it.
+benchmark() {
+    if [ "$1" != fit_sklearn ]; then
+        "$build_dir/tests/bench/$1_bench" "${@:2}"
+        return
+    fi
+    for python in "${PYTHON:-python3}" /usr/bin/python3; do
+        if "$python" -c 'import sklearn.linear_model' 2>/dev/null; then
+            PYTHONDONTWRITEBYTECODE=1 "$python" "$(dirname "$0")/fit_sklearn.py" "${@:2}"
+            return
+        fi
+    done
+    echo "fit_sklearn is left out: no Python with scikit-learn (Debian: python3-sklearn)" >&2
+}
+
 head_lines=1
 for name in "${only[@]:-${names[@]}}"; do
     program_flags=("${flags[@]+"${flags[@]}"}")
     case $name in
-    ingest | open | rewrite) program_flags+=(--dmstore "$build_dir/dmstore") ;;
+    ingest | open | rewrite | fit_sklearn) program_flags+=(--dmstore "$build_dir/dmstore") ;;
     esac
     # Of the heads, each of which says the same, the first is kept.
-    "$build_dir/tests/bench/${name}_bench" "${program_flags[@]+"${program_flags[@]}"}" |
+    benchmark "$name" "${program_flags[@]+"${program_flags[@]}"}" |
         awk -v with_head="$head_lines" '/^\|/ && !/^\| what / && !/^\|---/ { print; fflush(); next } with_head'
     head_lines=0
 done

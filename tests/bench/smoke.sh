@@ -3,20 +3,25 @@
 # anything is, is no matter here.
 source "$(dirname "$0")/../cli/tap.sh"
 
-# smoke NAME ROWS ARGUMENTS...: the benchmark prints that many rows, a number in each, and leaves no files.
-smoke() {
+# smoke_program NAME ROWS COMMAND...: the benchmark prints that many rows, a number in each, and leaves no files.
+smoke_program() {
     local rows
-    run "$DMSTORE_BUILD_DIR/tests/bench/$1_bench" --directory . "${@:3}"
+    run "${@:3}"
     rows=$(grep -cE '^\| [a-z].* \| [0-9.e+-]+ (s|ms|MiB|B a row|rows/s|MB/s|GB/s|multiply-adds/s)( |$)' "$stdout_file")
     if [ "$status" -ne 0 ]; then
-        fail "$1_bench runs" "exit status $status" "$(cat "$stderr_file")"
+        fail "$1 runs" "exit status $status" "$(cat "$stderr_file")"
     elif [ "$rows" -ne "$2" ]; then
-        fail "$1_bench runs" "it printed $rows rows, not $2:" "$(cat "$stdout_file")"
+        fail "$1 runs" "it printed $rows rows, not $2:" "$(cat "$stdout_file")"
     elif [ -n "$(ls)" ]; then
-        fail "$1_bench runs" "it left files:" "$(ls)"
+        fail "$1 runs" "it left files:" "$(ls)"
     else
-        pass "$1_bench runs"
+        pass "$1 runs"
     fi
+}
+
+# smoke NAME ROWS ARGUMENTS...: the same of a program of the build.
+smoke() {
+    smoke_program "$1_bench" "$2" "$DMSTORE_BUILD_DIR/tests/bench/$1_bench" --directory . "${@:3}"
 }
 
 smoke ingest 7 --dmstore "$DMSTORE" --rows 100 --examples 1000 --targets 20 --repeats 1
@@ -25,7 +30,21 @@ smoke open 26 --dmstore "$DMSTORE" --rows 1000 --group-rows 64 --value-rows 64 -
 smoke append 6 --rows 16 --examples 1000 --targets 20 --repeats 1
 smoke reader 7 --rows 300 --examples 1000 --targets 20 --batch-rows 64 --repeats 1
 smoke lanes 5 --rows 70 --columns 300 --variant ref --repeats 1
+smoke fit 6 --rows 200 --examples 40 --store-rows 200 --store-examples 60 --targets 10 --lambdas 10 --repeats 1
 smoke rewrite 9 --dmstore "$DMSTORE" --rows 300 --examples 1000 --targets 20 --repeats 1
+
+sklearn_python=
+for python in "${PYTHON:-python3}" /usr/bin/python3; do
+    "$python" -c 'import sklearn.linear_model' 2>/dev/null && sklearn_python=$python && break
+done
+if [ -n "$sklearn_python" ]; then
+    # Two rows on one core, and two on all where there are more.
+    smoke_program fit_sklearn.py $(($(nproc) > 1 ? 4 : 2)) "$sklearn_python" -B \
+        "$DMSTORE_SOURCE_DIR/tests/bench/fit_sklearn.py" --dmstore "$DMSTORE" --rows 200 --examples 40 --targets 6 \
+        --sample 2 --lambdas 10 --repeats 1
+else
+    skip "fit_sklearn.py runs" "no Python with scikit-learn (Debian: python3-sklearn)"
+fi
 
 check "generate writes files that can be ingested" bash -c '
     "$DMSTORE_BUILD_DIR/tests/bench/generate" --rows 50 --examples 100 --targets 3 --subset-size 10 \

@@ -17,7 +17,6 @@
 #include "solver/block.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -48,8 +47,9 @@ uint64_t dms_block_tile_bytes(const struct dms_problem *problem, bool with_table
     /* Two sparse models a target, at worst without a zero; each lane's own counts and penalties. */
     uint64_t models = 2 * (sizeof(double) + sizeof(uint32_t)) * DMS_LANES * (uint64_t)examples;
     uint64_t weighted = 2 * sizeof(double) * DMS_LANES * (uint64_t)examples;
+    uint64_t paths = (3 * sizeof(double) + sizeof(uint32_t)) * DMS_LANES * problem->lambda_ct;
 
-    return (working > finishing ? working : finishing) + models + weighted;
+    return (working > finishing ? working : finishing) + models + weighted + paths;
 }
 
 /* ---- the block ---- */

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <time.h>
 
-/* So much longer than writing a checkpoint takes, the next one waits. */
+/* The next checkpoint waits so many times as long as the last one took to write. */
 #define CHECKPOINT_INTERVAL 20
 
 #define RATE_INTERVAL_NS 500000000u

@@ -3,13 +3,13 @@
  * of the snapshot, or taken from the fit that is there when this job can join it.
  */
 #include "solver/plan.h"
+
 #include "base/alloc.h"
 #include "base/error.h"
 #include "format/fit.h"
 #include "solver/options.h"
 #include "solver/split.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -17,6 +16,16 @@
 /* What is added to the diagonal of a Newton step, relative to it: duplicated masks make it
  * singular. */
 #define RIDGE 1e-10
+
+uint64_t dms_polish_bytes(size_t example_ct)
+{
+    uint64_t count = example_ct;
+    /* Pairs, covariances and the system of a Newton step; beside them lists of the examples. */
+    uint64_t squares = sizeof(uint64_t) + 2 * sizeof(double);
+    uint64_t lists = sizeof(uint32_t) + 4 * sizeof(double) + sizeof(size_t);
+
+    return sizeof(struct dms_polish) + count * count * squares + count * lists;
+}
 
 int dms_polish_create(size_t example_ct, struct dms_polish **polish)
 {

@@ -28,7 +28,11 @@ struct dms_polish {
     uint64_t *pair_cts; /* example_ct x example_ct, a <= b: weighted rows that have both */
 };
 
-/* Room for example_ct examples, to be filled in by the caller. */
+/* Bytes that polishing on so many examples takes, with what dms_polish_solve needs for itself. */
+uint64_t dms_polish_bytes(size_t example_ct);
+
+/* Room for example_ct examples, to be filled in by the caller. NO_MEMORY. The caller ends *polish
+ * with dms_polish_free. */
 int dms_polish_create(size_t example_ct, struct dms_polish **polish);
 void dms_polish_free(struct dms_polish *polish);
 
@@ -37,7 +41,8 @@ void dms_polish_free(struct dms_polish *polish);
 void dms_polish_count(struct dms_polish *polish, const uint64_t *words, size_t stride,
                       size_t word_ct, const uint64_t *row_words);
 
-/* Solves the problem from `weights` and `gradients` on, in place, when all pairs are counted. */
+/* Solves the problem from `weights` and `gradients` on, in place, when all pairs are counted. The
+ * only error is NO_MEMORY. */
 int dms_polish_solve(struct dms_polish *polish);
 
 #endif

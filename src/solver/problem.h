@@ -1,7 +1,7 @@
 /*
  * What a solver is given: the numbers of a regression problem and a source of minibatches, and
  * where its results go. A solver sees no files; tests give it matrices in memory
- * (src/solver/matrix.h).
+ * (tests/unit/matrix_source.h).
  */
 #ifndef DMS_SOLVER_PROBLEM_H
 #define DMS_SOLVER_PROBLEM_H
@@ -57,7 +57,7 @@ struct dms_problem {
 struct dms_solve_control {
     unsigned thread_ct;                 /* 0: one a processor */
     uint64_t memory_bytes;              /* for the solver's arrays and the sources' buffers */
-    uint64_t max_epochs;                /* of a block of targets */
+    uint64_t max_epochs;                /* of a stage of a block of targets */
     dms_fit_progress_function progress; /* may be NULL; called after every pass */
     int (*result)(void *context, const struct dms_fitted_target *target);
     /* May be NULL. Keeps the state of the block in work, replacing what was kept; `block` counts
@@ -68,8 +68,11 @@ struct dms_solve_control {
     size_t state_bytes;
 };
 
-/* Solves the problem with minibatch SAGA; results come block by block, within one in any order.
- * Every target gets one, solved or not (DMS_FITTED_UNCERTIFIED). */
+/* Solves the problem with minibatch SAGA and accelerated steps; results come block by block, within
+ * one in any order. Every target gets one, solved or not (DMS_FITTED_UNCERTIFIED). INVALID: the
+ * problem makes no sense, or not even one tile of targets fits the memory. CONFLICT: `state` is of
+ * another division into blocks. INTERRUPTED: `progress` asked for it. Else what a source, `result`
+ * or `save` failed with. */
 int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
 
 #endif

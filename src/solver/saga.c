@@ -5,15 +5,15 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pool.h"
 #include "solver/block.h"
+#include "solver/stage.h"
 
-/* Batches between these sizes: below, tables of subset sums and steps cost more than they give;
- * above, there are too few steps in an epoch. */
+/* Smaller batches are not used where there are rows for larger ones: tables of subset sums and
+ * steps would cost more than they give. */
 #define SMALLEST_BATCH 512
 /* Steps in an epoch of few rows. */
 #define STEPS_PER_EPOCH 8
@@ -75,7 +75,8 @@ static int make_designs(struct dms_solver_run *run)
     return DMS_OK;
 }
 
-/* Bytes of everything when blocks have tile_ct tiles. */
+/* Bytes of everything when blocks have tile_ct tiles, with the share of it that is for polishing.
+ */
 static uint64_t block_bytes(const struct dms_solver_run *run, uint64_t tile_ct, bool with_table)
 {
     const struct dms_problem *problem = run->problem;
@@ -89,7 +90,9 @@ static uint64_t block_bytes(const struct dms_solver_run *run, uint64_t tile_ct, 
             ? problem->source_bytes(problem->context, tile_ct * DMS_LANES, DMS_LARGEST_BATCH)
             : 0;
 
-    return shared + sources + tile_ct * dms_block_tile_bytes(problem, with_table);
+    uint64_t bytes = shared + sources + tile_ct * dms_block_tile_bytes(problem, with_table);
+
+    return bytes + bytes / (DMS_POLISH_SHARE - 1) + 1;
 }
 
 /* The most tiles, up to `all`, that fit the memory; 0: not even one does. */

@@ -5,11 +5,11 @@
 #include "solver/stage.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/pool.h"
 
 /* Epochs at one lambda after which SAGA counts as slow. */
 #define SLOW_EPOCHS 12
@@ -172,37 +172,76 @@ static bool needs_polish(const struct dms_work_tile *work, size_t l)
     return path->pass_ct >= first && (path->pass_ct - first) % POLISH_AGAIN == 0;
 }
 
-/* Polishes the targets that have been in work for long: they have taken their step then. */
-static int polish_targets(struct dms_stage_work *stage)
+/* Begins to polish targets from lane *next of the stage on until the memory for it is used; *next
+ * becomes the first lane that was not looked at. */
+static int begin_polish(struct dms_stage_work *stage, size_t *next)
+{
+    uint64_t room = stage->block->run->control->memory_bytes / DMS_POLISH_SHARE, used = 0;
+
+    for (; *next < stage->tile_ct * DMS_LANES && (used == 0 || used < room); ++*next) {
+        struct dms_work_tile *work = &stage->tiles[*next / DMS_LANES];
+        size_t l = *next % DMS_LANES;
+        int rc = needs_polish(work, l) ? dms_tile_begin_polish(work->tile, l) : DMS_OK;
+
+        if (rc < 0)
+            return rc;
+        if (work->tile->polish[l])
+            used += dms_polish_bytes(work->tile->polish[l]->example_ct);
+    }
+    return DMS_OK;
+}
+
+/* Has the pairs of all targets that are being polished counted. */
+static int count_pairs(struct dms_stage_work *stage)
 {
     bool any = false;
     int rc = DMS_OK;
 
     for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++) {
-        struct dms_work_tile *work = &stage->tiles[t];
+        struct dms_tile *tile = stage->tiles[t].tile;
         bool some = false;
 
-        for (size_t l = 0; rc == DMS_OK && l < DMS_LANES; l++) {
-            if (needs_polish(work, l))
-                rc = dms_tile_begin_polish(work->tile, l);
-            some = some || work->tile->polish[l];
-        }
-        if (rc == DMS_OK)
-            rc = dms_tile_begin(work->tile, some ? DMS_PASS_PAIRS : DMS_PASS_NONE);
+        for (size_t l = 0; l < DMS_LANES; l++)
+            some = some || tile->polish[l];
+        rc = dms_tile_begin(tile, some ? DMS_PASS_PAIRS : DMS_PASS_NONE);
         any = any || some;
     }
-    if (rc == DMS_OK && any)
-        rc = dms_stage_run_pass(stage, &stage->source, stage->block->epoch);
-    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++)
-        for (size_t l = 0; rc == DMS_OK && l < DMS_LANES; l++) {
-            struct dms_work_tile *work = &stage->tiles[t];
+    return rc == DMS_OK && any ? dms_stage_run_pass(stage, &stage->source, stage->block->epoch)
+                               : rc;
+}
 
-            if (!work->tile->polish[l])
-                continue;
-            rc = dms_tile_end_polish(work->tile, l);
-            work->paths[l]->polished = true;
-            work->tile->lanes[l].moving = false;
-        }
+/* A task of the pool: solves what is being polished in one tile. */
+static int end_polish(void *context, size_t t)
+{
+    const struct dms_stage_work *stage = context;
+    struct dms_work_tile *work = &stage->tiles[t];
+
+    for (size_t l = 0; l < DMS_LANES; l++) {
+        int rc = work->tile->polish[l] ? dms_tile_end_polish(work->tile, l) : DMS_END;
+
+        if (rc < 0)
+            return rc;
+        if (rc == DMS_END)
+            continue;
+        work->paths[l]->polished = true;
+        work->tile->lanes[l].moving = false;
+    }
+    return DMS_OK;
+}
+
+/* Polishes the targets that have been in work for long: they have taken their step then. */
+static int polish_targets(struct dms_stage_work *stage)
+{
+    size_t next = 0;
+    int rc = DMS_OK;
+
+    while (rc == DMS_OK && next < stage->tile_ct * DMS_LANES) {
+        rc = begin_polish(stage, &next);
+        if (rc == DMS_OK)
+            rc = count_pairs(stage);
+        if (rc == DMS_OK)
+            rc = dms_pool_run(stage->block->run->pool, stage->tile_ct, end_polish, stage);
+    }
     return rc;
 }
 
@@ -314,7 +353,11 @@ static int abandon(struct dms_stage_work *stage)
             path->gap = stage->tiles[t].tile->lanes[l].gap;
             if (path->path_ct == 0)
                 rc = dms_stage_extract_model(&stage->tiles[t], l, &path->best);
-            dms_target_path_abandon(path);
+            /* What is left open by the refit, the certificate stage may still prove. */
+            if (stage->block->stage == DMS_STAGE_REFIT)
+                path->finished = true;
+            else
+                dms_target_path_abandon(path);
         }
     return rc;
 }

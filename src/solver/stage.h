@@ -11,6 +11,9 @@
 /* Passes after which the tiles are built anew. */
 #define DMS_SYNC_EPOCHS 24
 
+/* This part of the memory is for targets that are being polished: as many at a time as it holds. */
+#define DMS_POLISH_SHARE 16
+
 /* A tile in work, and whose targets are in its lanes. */
 struct dms_work_tile {
     struct dms_tile *tile;

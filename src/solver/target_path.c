@@ -233,7 +233,8 @@ int dms_target_path_load(struct dms_target_path *path, const struct dms_problem 
     path->gap = load_double(cursor);
     path->largest_lambda = load_double(cursor);
     path->lambda = load_double(cursor);
-    if (cursor->bad || path->path_ct > problem->lambda_ct || path->chosen > path->path_ct)
+    if (cursor->bad || path->path_ct > problem->lambda_ct ||
+        (path->chosen > 0 && path->chosen >= path->path_ct))
         return dms_fail(DMS_ERR_CORRUPT, "the path of target %llu in the checkpoint is damaged",
                         (unsigned long long)path->target);
     for (uint32_t i = 0; i < path->path_ct; i++) {

@@ -2,7 +2,7 @@
  * A tile: DMS_LANES targets that are solved side by side on the same minibatches. It holds their
  * weights, the SAGA table (one residual for every row and target) and the average gradient, and
  * does the arithmetic of a pass over the rows; what comes next for a target is decided by its
- * caller (src/solver/block.c). Tiles share nothing that is written, so that any number of threads
+ * caller (src/solver/stage.c). Tiles share nothing that is written, so that any number of threads
  * may work on different tiles and the results do not depend on how many there are.
  *
  * Every array of a tile lies example by example or row by row, DMS_LANES values each. Weights are
@@ -108,8 +108,8 @@ void dms_tile_batch(struct dms_tile *tile, const struct dms_batch *batch,
                     struct dms_tile_scratch *scratch);
 int dms_tile_end(struct dms_tile *tile);
 
-/* One plain proximal gradient step of all moving lanes from that gradient; the table and its
- * average stay as they are. */
+/* One plain proximal gradient step of all moving lanes from the gradient that DMS_PASS_EVALUATE
+ * found; the table and its average stay as they are. */
 void dms_tile_descend(struct dms_tile *tile);
 
 /* One accelerated proximal gradient step of all moving lanes from the gradient that

@@ -1,6 +1,6 @@
 /*
  * What a fit costs: seconds a target as targets, models and examples grow; and the same fit from a
- * warm raw store, through readers, against masks and outputs in memory.
+ * warm raw store, through readers, against masks and outputs in memory, and batches made before.
  *
  *   fit_bench [--full] [--only growth|store] [--rows M] [--examples D] [--targets N]
  *             [--store-rows M] [--store-examples D] [--lambdas K] [--threads T] [--repeats R]
@@ -19,6 +19,7 @@
 #include "solver/problem.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/data.h"
+#include "tests/bench/prepared_source.h"
 #include "tests/unit/matrix_source.h"
 
 #include <inttypes.h>
@@ -233,22 +234,15 @@ static void measure_growth(const struct setting *setting)
 
 /* ---- from a store ---------------------------------------------------------- */
 
-/* The same fit in both ways. */
+/* The same fit from a store, from masks and outputs in memory, and from batches that lie ready. */
 struct comparison {
     struct matrix matrix;
     dms_snapshot *snapshot;
     struct dms_fit_options options;
     struct dms_fit_header *header;
+    struct dms_problem in_memory, prepared_problem;
+    struct prepared *prepared;
 };
-
-static double solve_in_memory(const struct setting *setting, const struct comparison *comparison,
-                              struct outcome *outcome)
-{
-    struct dms_problem problem;
-    matrix_problem(&comparison->matrix, &problem);
-    problem.lambda_ct = (uint32_t)setting->lambda_ct;
-    return solve(setting, &problem, outcome);
-}
 
 static double fit_from_store(const struct setting *setting, const struct comparison *comparison,
                              struct outcome *outcome)
@@ -293,51 +287,92 @@ static void open_comparison(const struct setting *setting, struct comparison *co
     if (comparison->header->training.row_ct != setting->store_row_ct) {
         bench_die("two models have the same mask: take more examples");
     }
+    matrix_problem(&comparison->matrix, &comparison->in_memory);
+    comparison->in_memory.lambda_ct = (uint32_t)setting->lambda_ct;
+    comparison->prepared_problem = comparison->in_memory;
+    comparison->prepared = prepared_create(&comparison->prepared_problem);
+}
+
+static void close_comparison(struct comparison *comparison)
+{
+    prepared_free(comparison->prepared);
+    dms_fit_header_free(comparison->header);
+    dms_snapshot_close(comparison->snapshot);
+    free_matrix(&comparison->matrix);
+}
+
+/* What was measured of one way: seconds of fits, milliseconds a pass. */
+struct timing {
+    struct bench_series fit, pass;
+};
+
+static void add_timing(struct timing *timing, double seconds, const struct outcome *outcome)
+{
+    bench_add(&timing->fit, seconds);
+    bench_add(&timing->pass, 1e3 * seconds / (double)outcome->pass_ct);
 }
 
 static void print_comparison(const struct setting *setting, const struct comparison *comparison,
-                             const char *what, const char *unit, const struct bench_series *store,
-                             const struct bench_series *memory, bool has_goal)
+                             const struct bench_row *row)
 {
-    bench_print_row(&(struct bench_row){
-        .what = what,
-        .size = bench_text("%" PRIu64 " rows, d %zu, n %zu, %" PRIu64 " lambdas",
-                           comparison->matrix.row_ct[DMS_ROLE_REFIT], comparison->matrix.example_ct,
-                           comparison->matrix.target_ct, setting->lambda_ct),
-        .series = store,
-        .unit = unit,
-        .reference_name = "masks in memory",
-        .reference = memory,
-        .goal = has_goal ? BENCH_AT_MOST : BENCH_NO_GOAL,
-        .is_goal_of_ratio = true,
-        .limit = 1.1,
-    });
+    struct bench_row whole = *row;
+    whole.size =
+        bench_text("%" PRIu64 " rows, d %zu, n %zu, %" PRIu64 " lambdas",
+                   comparison->matrix.row_ct[DMS_ROLE_REFIT], comparison->matrix.example_ct,
+                   comparison->matrix.target_ct, setting->lambda_ct);
+    whole.is_goal_of_ratio = true;
+    whole.limit = 1.1;
+    bench_print_row(&whole);
 }
 
-/* Both take their rows in another random order, so that the passes they need differ a little: a
- * pass is compared, too. */
+static void print_timings(const struct setting *setting, const struct comparison *comparison,
+                          const struct timing *store, const struct timing *memory,
+                          const struct timing *prepared)
+{
+    print_comparison(setting, comparison,
+                     &(struct bench_row){.what = "fit from a warm raw store",
+                                         .series = &store->fit,
+                                         .unit = "s",
+                                         .reference_name = "masks in memory",
+                                         .reference = &memory->fit,
+                                         .goal = BENCH_AT_MOST});
+    print_comparison(setting, comparison,
+                     &(struct bench_row){.what = "fit from a warm raw store, a pass",
+                                         .series = &store->pass,
+                                         .unit = "ms",
+                                         .reference_name = "masks in memory",
+                                         .reference = &memory->pass});
+    print_comparison(setting, comparison,
+                     &(struct bench_row){.what = "fit from a warm raw store, a pass",
+                                         .series = &store->pass,
+                                         .unit = "ms",
+                                         .reference_name = "batches that lie ready",
+                                         .reference = &prepared->pass});
+}
+
+/* Each way takes its rows in another random order, so that the passes they need differ a little: a
+ * pass is compared, too. Masks in memory are still gathered and transposed for each batch, by the
+ * thread that solves; of batches that lie ready nothing is left to do. */
 static void measure_store(const struct setting *setting)
 {
     struct comparison comparison;
-    struct bench_series store = {.value_ct = 0}, store_pass = {.value_ct = 0};
-    struct bench_series memory = {.value_ct = 0}, memory_pass = {.value_ct = 0};
+    struct timing *timings = bench_alloc(3 * sizeof *timings);
+    struct timing *store = &timings[0], *memory = &timings[1], *prepared = &timings[2];
     struct outcome outcome;
     open_comparison(setting, &comparison);
-    fit_from_store(setting, &comparison, &outcome); /* checks all chunks */
+    fit_from_store(setting, &comparison, &outcome);         /* checks all chunks */
+    solve(setting, &comparison.prepared_problem, &outcome); /* makes the batches */
     for (uint64_t repeat = 0; repeat < setting->repeat_ct; repeat++) {
-        double seconds = solve_in_memory(setting, &comparison, &outcome);
-        bench_add(&memory, seconds);
-        bench_add(&memory_pass, 1e3 * seconds / (double)outcome.pass_ct);
+        double seconds = solve(setting, &comparison.in_memory, &outcome);
+        add_timing(memory, seconds, &outcome);
         seconds = fit_from_store(setting, &comparison, &outcome);
-        bench_add(&store, seconds);
-        bench_add(&store_pass, 1e3 * seconds / (double)outcome.pass_ct);
+        add_timing(store, seconds, &outcome);
+        seconds = solve(setting, &comparison.prepared_problem, &outcome);
+        add_timing(prepared, seconds, &outcome);
     }
-    print_comparison(setting, &comparison, "fit from a warm raw store", "s", &store, &memory, true);
-    print_comparison(setting, &comparison, "fit from a warm raw store, a pass", "ms", &store_pass,
-                     &memory_pass, false);
-    dms_fit_header_free(comparison.header);
-    dms_snapshot_close(comparison.snapshot);
-    free_matrix(&comparison.matrix);
+    print_timings(setting, &comparison, store, memory, prepared);
+    close_comparison(&comparison);
+    free(timings);
 }
 
 static void set_default(uint64_t *number, uint64_t value)
@@ -349,7 +384,7 @@ int main(int argc, char **argv)
 {
     bool is_full = false, in_processor_time = false;
     const char *only = NULL;
-    struct setting setting = {.target_ct = 1000, .lambda_ct = 100, .repeat_ct = 3};
+    struct setting setting = {.target_ct = 1000, .repeat_ct = 3};
     const struct bench_flag flags[] = {
         {.name = "full", .is_set = &is_full},
         {.name = "only", .text = &only},
@@ -372,10 +407,11 @@ int main(int argc, char **argv)
         bench_die("--only takes growth or store, not '%s'", only);
     }
     setting.now = in_processor_time ? bench_processor_now : bench_now;
-    set_default(&setting.row_ct, is_full ? 6000 : 1500);
-    set_default(&setting.example_ct, is_full ? 500 : 250);
+    set_default(&setting.row_ct, 6000);
+    set_default(&setting.example_ct, 500);
     set_default(&setting.store_row_ct, is_full ? 12000 : 3000);
     set_default(&setting.store_example_ct, is_full ? 2000 : 1000);
+    set_default(&setting.lambda_ct, is_full ? 100 : 20);
     setting.directory = bench_make_directory(setting.directory);
 
     bench_print_head(setting.directory);

@@ -3,7 +3,7 @@
 #
 #   run.sh [--full] [--directory DIR] [--only NAME]...
 #
-# Programs are those of $DMSTORE_BUILD_DIR (else the working directory). --full takes the published sizes: about 20
+# Programs are those of $DMSTORE_BUILD_DIR (else the working directory). --full takes the published sizes: about 40
 # minutes, and 12 GB below DIR (else the working directory), which should be on the disk that is meant.
 set -eu
 

@@ -30,7 +30,7 @@ smoke open 26 --dmstore "$DMSTORE" --rows 1000 --group-rows 64 --value-rows 64 -
 smoke append 6 --rows 16 --examples 1000 --targets 20 --repeats 1
 smoke reader 7 --rows 300 --examples 1000 --targets 20 --batch-rows 64 --repeats 1
 smoke lanes 5 --rows 70 --columns 300 --variant ref --repeats 1
-smoke fit 6 --rows 200 --examples 40 --store-rows 200 --store-examples 60 --targets 10 --lambdas 10 --repeats 1
+smoke fit 7 --rows 200 --examples 40 --store-rows 200 --store-examples 60 --targets 10 --lambdas 10 --repeats 1
 smoke rewrite 9 --dmstore "$DMSTORE" --rows 300 --examples 1000 --targets 20 --repeats 1
 
 sklearn_python=

@@ -10,7 +10,7 @@
  *  - pearson: Pearson's correlation. Both are 0 where the predictions are all equal.
  *  - mse: mean of (output - prediction)^2. The error of Ilyas et al. 2022, eq. 10, is half of it.
  *  - r2: 1 - sum (output - prediction)^2 / sum (output - mean)^2, where `mean` is that of the
- * models that the target was fitted to.
+ *    models that the target was fitted to.
  *  - auc: area under the ROC curve of the prediction for output > 0; undefined for one class.
  *  - opt: where several models share a mask, the variance of their outputs around their mean, with
  *    divisor T - 1 for T models, averaged over such masks (Ilyas et al. 2022, eq. 11; also without

@@ -42,7 +42,8 @@ struct dms_fit_header {
 };
 
 enum dms_fitted_flags {
-    DMS_FITTED_UNCERTIFIED = 1, /* the gap of the solution is above the tolerance */
+    /* The gap of the solution is above the tolerance, or max_epochs ended its path too soon. */
+    DMS_FITTED_UNCERTIFIED = 1,
     DMS_FITTED_CONSTANT = 2,    /* null deviance 0: zero weights and the mean */
     DMS_FITTED_PATH_ENDED = 4,  /* the path ended early: its validation error had turned */
     DMS_FITTED_LAST_LAMBDA = 8, /* the smallest lambda was chosen: perhaps the ratio is too large */
@@ -87,11 +88,13 @@ DMS_API void dms_fit_part_free(dms_fit_part *part);
  * range, a weight that is not finite ... Not thread-safe. */
 DMS_API int dms_fit_part_add(dms_fit_part *part, const struct dms_fitted_target *target);
 
-/* A part as a file (temporary name, fsync, rename), checksummed; and back. */
+/* A part as a file (temporary name, fsync, rename), checksummed; and back: the caller owns *part.
+ * Saving: INVALID for a part without targets. Loading: CORRUPT, INVALID (another kind of file). */
 DMS_API int dms_fit_part_save(const dms_fit_part *part, const char *path);
 DMS_API int dms_fit_part_load(const char *path, dms_fit_part **part);
 
-/* The part's header and targets; they belong to the part. Targets are in increasing order. */
+/* The part's header and targets; they belong to the part. Targets are in increasing order. INVALID:
+ * no such position. */
 DMS_API const struct dms_fit_header *dms_fit_part_header(const dms_fit_part *part);
 DMS_API size_t dms_fit_part_target_ct(const dms_fit_part *part);
 DMS_API int dms_fit_part_target(const dms_fit_part *part, size_t position,
@@ -120,7 +123,7 @@ DMS_API const char *dms_snapshot_fit_name(const dms_snapshot *snapshot, size_t i
 typedef struct dms_fit dms_fit;
 
 /* Opens fit `name`: all its parts as one table of targets, read in place. NOT_FOUND lists the fits
- * there are. The snapshot must outlive the fit. */
+ * there are. The snapshot must outlive the fit, which the caller ends with dms_fit_close. */
 DMS_API int dms_fit_open(dms_snapshot *snapshot, const char *name, dms_fit **fit);
 DMS_API void dms_fit_close(dms_fit *fit);
 
@@ -128,7 +131,8 @@ DMS_API void dms_fit_close(dms_fit *fit);
 DMS_API const struct dms_fit_header *dms_fit_get_header(const dms_fit *fit);
 DMS_API size_t dms_fit_target_ct(const dms_fit *fit); /* fitted ones */
 
-/* Fitted target number `position` in increasing order of target; pointers belong to the fit. */
+/* Fitted target number `position` in increasing order of target; pointers belong to the fit. May be
+ * called from several threads at once. INVALID: no such position; CORRUPT: its part is damaged. */
 DMS_API int dms_fit_target(const dms_fit *fit, size_t position, struct dms_fitted_target *target);
 
 /* Position of target `target`. NOT_FOUND names the fit and the targets it has. */

@@ -86,7 +86,9 @@ struct dms_batch {
 typedef struct dms_reader dms_reader;
 
 /* Opens a reader at (epoch 0, position 0). The snapshot must outlive it. The caller owns *reader.
- */
+ * INVALID: the options contradict themselves or the schema, or the memory is too little; NOT_FOUND:
+ * no such column, or a model that is asked for has no value; UNSUPPORTED: random order of
+ * compressed chunks, or 2^32 rows and more. */
 DMS_API int dms_reader_open(dms_snapshot *snapshot, const struct dms_reader_options *options,
                             dms_reader **reader);
 
@@ -96,8 +98,8 @@ DMS_API void dms_reader_close(dms_reader *reader);
 /* Rows of an epoch. */
 DMS_API uint64_t dms_reader_row_ct(const dms_reader *reader);
 
-/* Goes on at row `position` of epoch `epoch`: what was prepared otherwise is thrown away. All
- * batches must have been given back. */
+/* Goes on at row `position` of epoch `epoch`: what was prepared otherwise is thrown away. INVALID:
+ * beyond the end of an epoch, or batches have not been given back. */
 DMS_API int dms_reader_seek(dms_reader *reader, uint64_t epoch, uint64_t position);
 
 /* The next batch, or DMS_END at the end of the epoch; the call after that begins the next epoch.

@@ -63,15 +63,16 @@ struct dms_fit_options {
     unsigned thread_ct;    /* 0: one a processor */
     uint64_t memory_bytes; /* 4 GiB: bound on what a fit allocates */
     uint64_t seed;         /* of the order of the rows */
-    uint64_t max_epochs;   /* 100,000 a block of targets; then targets are left uncertified */
+    uint64_t max_epochs;   /* 100,000 a stage of a block; then targets are left uncertified */
 };
+/* Sets the defaults that stand above; 0 and NULL where none does. */
 DMS_API void dms_fit_options_init(struct dms_fit_options *options);
 
 /* Tells where a fit is. Return other than 0 to stop it: dms_fit_run then fails with INTERRUPTED. */
 struct dms_fit_progress {
     const char *stage; /* "path", "refit" ... */
     uint64_t block, block_ct;
-    uint64_t epoch;         /* passes over the rows in this block */
+    uint64_t epoch;         /* passes over the rows in this stage of the block */
     uint64_t target_ct;     /* of this job */
     uint64_t finished_ct;   /* targets whose path or refit is done */
     double lambdas_done;    /* mean over the targets of the block, 0 .. lambda_ct */
@@ -84,7 +85,9 @@ typedef int (*dms_fit_progress_function)(void *context, const struct dms_fit_pro
  * Models whose masks are equal are kept on one side of the split: all go where the one with the
  * largest id goes. When the store has a fit of this name already, its header is taken: its row sets
  * must be in the snapshot with unchanged masks, and the options must describe the same problem
- * (CONFLICT names the first difference). The caller frees *header with dms_fit_header_free. */
+ * (CONFLICT names the first difference; NOT_FOUND: a model is gone). INVALID: the options are
+ * wrong, or leave no model to train on; NOT_FOUND: no such output column. The caller frees *header
+ * with dms_fit_header_free, which accepts NULL. */
 DMS_API int dms_fit_plan(dms_snapshot *snapshot, const struct dms_fit_options *options,
                          struct dms_fit_header **header);
 DMS_API void dms_fit_header_free(struct dms_fit_header *header);
@@ -103,7 +106,11 @@ struct dms_fit_hooks {
     void *context;
 };
 
-/* Fits the targets of `options` on the row sets of `header`. */
+/* Fits the targets of `options` on the row sets of `header`, which dms_fit_plan made of the same
+ * options. Returns when every target has had its result, certified or not. INVALID: options, or a
+ * memory that not even one tile of targets fits; UNSUPPORTED: the device; CONFLICT: header,
+ * options, store or checkpoint do not belong together; INTERRUPTED: `progress` asked for it; else
+ * what `result` or reading the store failed with. */
 DMS_API int dms_fit_run(dms_snapshot *snapshot, const struct dms_fit_header *header,
                         const struct dms_fit_options *options, const struct dms_fit_hooks *hooks);
 

@@ -215,15 +215,6 @@ static int write_dense(struct exporter *exporter)
 
 /* ---- provenance ---- */
 
-static void json_pairs(struct json_writer *json, const char *key, const struct dms_metadata *pairs,
-                       size_t pair_ct)
-{
-    json_object_open(json, key);
-    for (size_t i = 0; i < pair_ct; i++)
-        json_text(json, pairs[i].key, pairs[i].value);
-    json_object_close(json);
-}
-
 static int json_provenance(struct json_writer *json, const struct exporter *exporter,
                            const struct fit_summary *summary)
 {
@@ -235,14 +226,14 @@ static int json_provenance(struct json_writer *json, const struct exporter *expo
     json_u64(json, NULL, exporter->example_ct);
     json_u64(json, NULL, exporter->target_ct);
     json_array_close(json);
-    json_pairs(json, "problem", summary->header->problem, summary->header->problem_ct);
+    fit_pairs_json(json, "problem", summary->header->problem, summary->header->problem_ct);
     json_array_open(json, "jobs");
     for (size_t i = 0; i < summary->part_ct && code == 0; i++) {
         struct dms_fit_part_info info;
 
         code = dms_fit_part_info(exporter->fit, i, &info);
         if (code == 0)
-            json_pairs(json, NULL, info.provenance, info.provenance_ct);
+            fit_pairs_json(json, NULL, info.provenance, info.provenance_ct);
     }
     json_array_close(json);
     json_object_close(json);

@@ -179,15 +179,6 @@ static void json_row_set(struct json_writer *json, const char *key, const struct
     json_object_close(json);
 }
 
-static void json_pairs(struct json_writer *json, const char *key, const struct dms_metadata *pairs,
-                       size_t pair_ct)
-{
-    json_object_open(json, key);
-    for (size_t i = 0; i < pair_ct; i++)
-        json_text(json, pairs[i].key, pairs[i].value);
-    json_object_close(json);
-}
-
 static int json_parts(struct json_writer *json, const dms_fit *fit)
 {
     int code = 0;
@@ -207,7 +198,7 @@ static int json_parts(struct json_writer *json, const dms_fit *fit)
         json_u64(json, "sequence", info.sequence);
         json_text(json, "time", info.time_ns ? fit_time_text(info.time_ns, time) : NULL);
         json_u64(json, "bytes", info.stored_bytes);
-        json_pairs(json, "provenance", info.provenance, info.provenance_ct);
+        fit_pairs_json(json, "provenance", info.provenance, info.provenance_ct);
         json_object_close(json);
     }
     json_array_close(json);
@@ -229,7 +220,7 @@ static int json_fit(struct json_writer *json, const dms_fit *fit)
     json_row_set(json, "validation", &summary.header->validation);
     json_row_set(json, "held_out", &summary.header->held_out);
     json_object_close(json);
-    json_pairs(json, "problem", summary.header->problem, summary.header->problem_ct);
+    fit_pairs_json(json, "problem", summary.header->problem, summary.header->problem_ct);
     return json_parts(json, fit);
 }
 

@@ -170,6 +170,15 @@ static void json_quartiles(struct json_writer *json, const char *key,
     json_array_close(json);
 }
 
+void fit_pairs_json(struct json_writer *json, const char *key, const struct dms_metadata *pairs,
+                    size_t pair_ct)
+{
+    json_object_open(json, key);
+    for (size_t i = 0; i < pair_ct; i++)
+        json_text(json, pairs[i].key, pairs[i].value);
+    json_object_close(json);
+}
+
 void fit_summary_json(struct json_writer *json, const struct fit_summary *summary)
 {
     char time[FIT_TIME_BYTES];

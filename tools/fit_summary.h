@@ -59,6 +59,10 @@ void fit_list_json(struct json_writer *json, const struct fit_list *list);
  */
 char *fit_time_text(uint64_t time_ns, char text[FIT_TIME_BYTES]);
 
+/* Writes the pairs of a problem or a provenance as an object. */
+void fit_pairs_json(struct json_writer *json, const char *key, const struct dms_metadata *pairs,
+                    size_t pair_ct);
+
 /* Writes the members of an open object that tell of a fit in short. */
 void fit_summary_json(struct json_writer *json, const struct fit_summary *summary);
 

@@ -233,14 +233,14 @@ static int train_models(struct worker *worker, const struct request *request)
 {
     uint64_t model_ct = request->end_id - request->first_id;
     struct progress progress;
+    bool interrupted = false;
     int code = 0;
 
     progress_begin(&progress, name, PROGRESS_ROWS);
     for (uint64_t i = 0; i < model_ct && code == 0; i++) {
-        if (progress_update(&progress, i, model_ct)) {
-            code = dms_source_fail(DMS_ERR_INTERRUPTED, "interrupted");
+        interrupted = progress_update(&progress, i, model_ct) != 0;
+        if (interrupted)
             break;
-        }
         if (worker->is_there[i])
             continue;
         code = train_model(worker, request->first_id + i, request->sampled);
@@ -250,6 +250,9 @@ static int train_models(struct worker *worker, const struct request *request)
     progress_end(&progress);
     if (code == 0)
         code = row_sink_commit(&worker->sink, &worker->batch);
+    if (code == 0 && interrupted)
+        code =
+            dms_source_fail(DMS_ERR_INTERRUPTED, "interrupted: what was trained is in the store");
     return code;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "commands.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,12 +113,11 @@ static int report(const struct request *request, const struct dms_evaluation *ev
         return code;
     if (evaluation_extrapolates(evaluation))
         tool_warn(name,
-                  "the held-out masks have %llu to %llu examples, those of training %llu to %llu: "
-                  "these predictions extrapolate, and their level is not to be trusted",
-                  (unsigned long long)evaluation->smallest_subset,
-                  (unsigned long long)evaluation->largest_subset,
-                  (unsigned long long)evaluation->smallest_training_subset,
-                  (unsigned long long)evaluation->largest_training_subset);
+                  "the held-out masks have %" PRIu64 " to %" PRIu64
+                  " examples, those of training %" PRIu64 " to %" PRIu64
+                  ": these predictions extrapolate, and their level is not to be trusted",
+                  evaluation->smallest_subset, evaluation->largest_subset,
+                  evaluation->smallest_training_subset, evaluation->largest_training_subset);
     if (request->as_json)
         evaluation_print_json(evaluation, &request->options, request->store);
     else if (!request->csv_path || strcmp(request->csv_path, "-") != 0)

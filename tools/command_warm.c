@@ -89,7 +89,7 @@ static int show_chunks(void *context, uint64_t done, uint64_t total)
 {
     char text[80];
 
-    snprintf(text, sizeof(text), "warm: %" PRIu64 " of %" PRIu64 " chunks", done, total);
+    snprintf(text, sizeof(text), "%" PRIu64 " of %" PRIu64 " chunks", done, total);
     return progress_show(context, text);
 }
 

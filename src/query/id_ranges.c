@@ -3,8 +3,6 @@
  */
 #include "query/id_ranges.h"
 
-#include <stdlib.h>
-
 #include "base/alloc.h"
 
 uint64_t dms_id_ranges_count(const struct dms_id_range *ranges, size_t range_ct)

@@ -11,7 +11,6 @@
 #include "kernels/kernels.h"
 #include "store/snapshot.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Of a row that comes next; the processor goes on by itself from there. */
@@ -177,7 +176,8 @@ static void convert(const struct conversion *conversion, const uint8_t *row,
     }
 }
 
-/* Memory for a conversion, in scratch, with room for a staged row behind it. */
+/* Memory for a conversion: floats, and behind them the bits that are unpacked, those of the first
+ * byte that were not asked for included. */
 static int prepare_conversion(const struct dms_batch_shape *shape, const struct dms_part *part,
                               enum dms_dtype from, struct dms_buffer *memory,
                               struct conversion *conversion)

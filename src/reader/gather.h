@@ -26,8 +26,7 @@ struct dms_batch_scratch {
 };
 
 /* Fills rows batch_row .. of ids, ranks, masks and outputs, and mask_columns when the piece is the
- * whole batch. CORRUPT with chunk and offset when a
- * file that is read in place was cut short. */
+ * whole batch. CORRUPT with chunk and offset when a file that is read in place was cut short. */
 int dms_gather(const struct dms_batch_shape *shape, const struct dms_piece *piece,
                struct dms_batch_scratch *scratch, struct dms_batch_buffers *buffers);
 

@@ -15,7 +15,6 @@
 #include "base/error.h"
 #include "base/thread.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 

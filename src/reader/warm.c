@@ -12,7 +12,6 @@
 #include "store/snapshot.h"
 #include "store/snapshot_tiles.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>

@@ -13,9 +13,9 @@ struct dms_warm;
 /* The path of a store's own cache, in new memory. */
 char *dms_warm_path(const dms_snapshot *snapshot);
 
-/* Opens the cache at `path`, or the store's own when NULL. *warm is NULL when there is no such
- * file; and, for the store's own, when it cannot be used. Errors, for a path: NOT_FOUND, CORRUPT,
- * INVALID (of another store). The snapshot must outlive it. */
+/* Opens the cache at `path`, or the store's own when NULL: *warm is NULL when there is none, or it
+ * cannot be used. Errors, for a path: NOT_FOUND, CORRUPT, INVALID (of another store). The snapshot
+ * must outlive it. */
 int dms_warm_open(dms_snapshot *snapshot, const char *path, struct dms_warm **warm);
 void dms_warm_close(struct dms_warm *warm);
 

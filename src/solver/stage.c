@@ -4,6 +4,7 @@
  */
 #include "solver/stage.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -318,8 +319,9 @@ static int report(const struct dms_stage_work *stage)
             if (stage->tiles[t].paths[l] && !stage->tiles[t].paths[l]->finished)
                 progress.worst_gap = fmax(progress.worst_gap, stage->tiles[t].tile->lanes[l].gap);
     if (run->control->progress(run->control->context, &progress) != 0)
-        return dms_fail(DMS_ERR_INTERRUPTED, "the fit was stopped in pass %llu of stage '%s'",
-                        (unsigned long long)block->epoch, progress.stage);
+        return dms_fail(DMS_ERR_INTERRUPTED,
+                        "the fit was stopped in pass %" PRIu64 " of stage '%s'", block->epoch,
+                        progress.stage);
     return DMS_OK;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "solver/target_path.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,8 +236,9 @@ int dms_target_path_load(struct dms_target_path *path, const struct dms_problem 
     path->lambda = load_double(cursor);
     if (cursor->bad || path->path_ct > problem->lambda_ct ||
         (path->chosen > 0 && path->chosen >= path->path_ct))
-        return dms_fail(DMS_ERR_CORRUPT, "the path of target %llu in the checkpoint is damaged",
-                        (unsigned long long)path->target);
+        return dms_fail(DMS_ERR_CORRUPT,
+                        "the path of target %" PRIu64 " in the checkpoint is damaged",
+                        path->target);
     for (uint32_t i = 0; i < path->path_ct; i++) {
         path->lambdas[i] = load_double(cursor);
         path->errors[i] = load_double(cursor);

@@ -3,6 +3,7 @@
  */
 #include "solver/tile.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,8 @@ static void *allocate_lanes(uint64_t row_ct, size_t real_bytes)
     void *array;
 
     if (dms_mul_overflow(row_ct, DMS_LANES * real_bytes, &bytes)) {
-        dms_fail(DMS_ERR_NO_MEMORY, "a tile of %llu rows is too large for this machine",
-                 (unsigned long long)row_ct);
+        dms_fail(DMS_ERR_NO_MEMORY, "a tile of %" PRIu64 " rows is too large for this machine",
+                 row_ct);
         return NULL;
     }
     array = dms_alloc_aligned(ALIGNMENT, bytes ? bytes : ALIGNMENT);

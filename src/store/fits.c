@@ -23,7 +23,7 @@
 /* Smaller parts go to the log, under the writer lock; larger ones to a bulk segment, before it. */
 #define LOG_PART_BYTES (UINT64_C(1) << 20)
 
-/* A number that no fit and no part had or will have: 63 random bits, not 0. */
+/* A number that no fit and no part had or will have: 62 random bits, and not 0. */
 static int number_make(uint64_t *number)
 {
     uint8_t random[DMS_UUID_BYTES];

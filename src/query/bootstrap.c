@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/mix.h"
 
 /* A resample of a model takes about 10 ns a target: 20 s of one processor. */
 #define RESAMPLED_MAX UINT64_C(2000000000)
@@ -30,26 +31,16 @@ enum dms_bootstrap_method dms_bootstrap_method(uint64_t target_ct, uint64_t row_
 
 /* ---- draws ---- */
 
-/* The SplitMix64 generator (Steele, Lea, Flood 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
 void dms_bootstrap_draw(const struct dms_bootstrap *bootstrap, uint32_t resample, uint32_t *counts)
 {
     uint64_t state = bootstrap->seed;
 
-    state = next_random(&state) + resample;
-    state = next_random(&state);
+    state = dms_mix_next(&state) + resample;
+    state = dms_mix_next(&state);
     memset(counts, 0, bootstrap->mask_ct * sizeof(*counts));
     for (uint32_t i = 0; i < bootstrap->mask_ct; i++) {
         /* The upper half of a product of 32-bit numbers: uniform to 2^-32 x mask_ct. */
-        uint64_t random = next_random(&state) >> 32;
+        uint64_t random = dms_mix_next(&state) >> 32;
 
         counts[random * bootstrap->mask_ct >> 32]++;
     }

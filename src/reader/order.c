@@ -4,24 +4,18 @@
  */
 #include "reader/order.h"
 
+#include "base/mix.h"
+
 enum { ROUNDS = 6 };
 
 /* What a key is for, so that no two permutations share one. */
 enum purpose { PURPOSE_BLOCKS = 1, PURPOSE_ROWS = 2 };
 
-/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014). */
-static inline uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
 static uint64_t make_key(uint64_t seed, uint64_t epoch, enum purpose purpose, uint64_t window)
 {
-    uint64_t key = mix(seed + UINT64_C(0x9e3779b97f4a7c15));
-    key = mix(key ^ epoch);
-    return mix(mix(key + (uint64_t)purpose) ^ window);
+    uint64_t key = dms_mix(seed + DMS_MIX_STEP);
+    key = dms_mix(key ^ epoch);
+    return dms_mix(dms_mix(key + (uint64_t)purpose) ^ window);
 }
 
 /* ---- permutations ---- */

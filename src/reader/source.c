@@ -96,17 +96,16 @@ int dms_source_decoded_bytes(const struct dms_source *source, const struct dms_r
                              size_t part, size_t *bytes)
 {
     const struct dms_part *described = &source->parts[part];
-    struct dms_row_view view;
     bool in_place = false;
     int status = 0;
     if (!block->staged) {
         status = dms_snapshot_is_raw(source->snapshot, block->group, described->column,
                                      described->tile, &in_place);
     }
-    if (status == 0 && !block->staged && !in_place) {
-        status = find_warm(source, block, part, &view);
-        in_place = status == 0;
-        status = status == DMS_END ? 0 : status;
+    if (status == 0 && !block->staged && !in_place && source->warm) {
+        /* Without a look at the rows: that would read all of the cache when a reader is opened. */
+        status =
+            dms_warm_has(source->warm, block->group, described->column, described->tile, &in_place);
     }
     if (status == 0) {
         *bytes = in_place ? 0 : described->row_bytes * block->row_ct;

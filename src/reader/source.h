@@ -49,7 +49,8 @@ struct dms_row_view {
     bool outlives_window; /* it is a part of a file, not of memory that is used again */
 };
 
-/* *bytes: memory that a part of a block takes once decoded; 0: none, it is read in place. */
+/* *bytes: memory that a part of a block takes once decoded; 0: none, it is read in place, unless
+ * the cache of decoded chunks turns out to be damaged there. */
 int dms_source_decoded_bytes(const struct dms_source *source, const struct dms_row_block *block,
                              size_t part, size_t *bytes);
 

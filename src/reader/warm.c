@@ -174,8 +174,9 @@ static bool rows_are_good(const struct dms_warm *warm, const struct dms_warm_ent
     return good;
 }
 
-int dms_warm_rows(struct dms_warm *warm, size_t group, uint32_t column, uint32_t tile,
-                  const uint8_t **rows, size_t *stride)
+/* The entry of a chunk as it is in the snapshot, or DMS_END. */
+static int find_chunk(const struct dms_warm *warm, size_t group, uint32_t column, uint32_t tile,
+                      const struct dms_warm_entry **entry)
 {
     struct dms_chunk_identity chunk;
     int status = dms_snapshot_chunk_identity(warm->snapshot, group, column, tile, &chunk);
@@ -184,10 +185,34 @@ int dms_warm_rows(struct dms_warm *warm, size_t group, uint32_t column, uint32_t
     }
     struct dms_warm_entry wanted = {
         .group = chunk.group, .column_id = chunk.column_id, .tile = tile};
-    const struct dms_warm_entry *entry = find_entry(warm, &wanted);
-    if (!entry || entry->header_hash != chunk.header_hash || entry->row_ct != chunk.row_ct ||
-        entry->row_stride < chunk.row_bytes) {
+    const struct dms_warm_entry *found = find_entry(warm, &wanted);
+    if (!found || found->header_hash != chunk.header_hash || found->row_ct != chunk.row_ct ||
+        found->row_stride < chunk.row_bytes) {
         return DMS_END;
+    }
+    *entry = found;
+    return 0;
+}
+
+int dms_warm_has(const struct dms_warm *warm, size_t group, uint32_t column, uint32_t tile,
+                 bool *has)
+{
+    const struct dms_warm_entry *entry;
+    int status = find_chunk(warm, group, column, tile, &entry);
+    if (status < 0) {
+        return status;
+    }
+    *has = status == 0;
+    return 0;
+}
+
+int dms_warm_rows(struct dms_warm *warm, size_t group, uint32_t column, uint32_t tile,
+                  const uint8_t **rows, size_t *stride)
+{
+    const struct dms_warm_entry *entry;
+    int status = find_chunk(warm, group, column, tile, &entry);
+    if (status != 0) {
+        return status;
     }
     atomic_uchar *state = &warm->states[entry - warm->entries];
     unsigned char known = atomic_load_explicit(state, memory_order_relaxed);

@@ -8,6 +8,8 @@
 #include "dmstore/snapshot.h"
 #include "format/warm.h"
 
+#include <stdbool.h>
+
 struct dms_warm;
 
 /* The path of a store's own cache, in new memory. */
@@ -18,6 +20,11 @@ char *dms_warm_path(const dms_snapshot *snapshot);
  * must outlive it. */
 int dms_warm_open(dms_snapshot *snapshot, const char *path, struct dms_warm **warm);
 void dms_warm_close(struct dms_warm *warm);
+
+/* Whether the cache has the rows of a chunk as it is in the snapshot; they are not read for that,
+ * so that they may still turn out to be damaged. */
+int dms_warm_has(const struct dms_warm *warm, size_t group, uint32_t column, uint32_t tile,
+                 bool *has);
 
 /* The rows of a chunk: 0, or DMS_END when the cache does not have them as they are in the snapshot.
  * Row r is at *rows + r x *stride. May be called from several threads at once. */

@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -68,7 +67,13 @@ struct target_list {
     uint64_t missing_ct;
 };
 
-static int add_target(struct target_list *list, uint64_t target, const size_t *positions,
+/* Where a fit is while its targets are merged with those of the others. */
+struct merge_place {
+    size_t position;
+    uint64_t target; /* UINT64_MAX: at its end */
+};
+
+static int add_target(struct target_list *list, uint64_t target, const struct merge_place *places,
                       size_t fit_ct)
 {
     int code =
@@ -80,75 +85,63 @@ static int add_target(struct target_list *list, uint64_t target, const size_t *p
     if (code < 0)
         return code;
     list->targets[list->target_ct] = target;
-    memcpy(list->positions + list->target_ct * fit_ct, positions, fit_ct * sizeof(*positions));
+    for (size_t fit = 0; fit < fit_ct; fit++)
+        list->positions[list->target_ct * fit_ct + fit] = places[fit].position;
     list->target_ct++;
     return 0;
 }
 
-/* The smallest of the targets that the fits are at, and how many of them are at it; UINT64_MAX: all
- * are at their end. */
-static int next_target(const struct work *work, const size_t *positions, uint64_t *target,
-                       size_t *fit_ct)
+static int read_place(const dms_fit *fit, struct merge_place *place)
 {
-    *target = UINT64_MAX;
-    *fit_ct = 0;
-    for (size_t fit = 0; fit < work->fit_ct; fit++) {
-        struct dms_fitted_target fitted;
-        int code;
+    struct dms_fitted_target fitted = {.target = UINT64_MAX};
+    int code = place->position < dms_fit_target_ct(fit)
+                   ? dms_fit_target(fit, place->position, &fitted)
+                   : 0;
 
-        if (positions[fit] == dms_fit_target_ct(work->fits[fit]))
-            continue;
-        code = dms_fit_target(work->fits[fit], positions[fit], &fitted);
-        if (code < 0)
-            return code;
-        if (fitted.target < *target) {
-            *target = fitted.target;
-            *fit_ct = 0;
-        }
-        *fit_ct += fitted.target == *target;
-    }
-    return 0;
+    place->target = fitted.target;
+    return code;
 }
 
-/* Moves the fits that are at `target` on. */
-static int pass_target(const struct work *work, size_t *positions, uint64_t target)
+/* The smallest of the targets that the fits are at, and how many of them are at it. */
+static uint64_t smallest_target(const struct merge_place *places, size_t fit_ct, size_t *at_ct)
 {
-    for (size_t fit = 0; fit < work->fit_ct; fit++) {
-        struct dms_fitted_target fitted;
-        int code;
+    uint64_t smallest = UINT64_MAX;
 
-        if (positions[fit] == dms_fit_target_ct(work->fits[fit]))
-            continue;
-        code = dms_fit_target(work->fits[fit], positions[fit], &fitted);
-        if (code < 0)
-            return code;
-        positions[fit] += fitted.target == target;
+    *at_ct = 0;
+    for (size_t fit = 0; fit < fit_ct; fit++) {
+        if (places[fit].target < smallest) {
+            smallest = places[fit].target;
+            *at_ct = 0;
+        }
+        *at_ct += places[fit].target == smallest;
     }
-    return 0;
+    return smallest;
 }
 
 /* Merges the increasing targets of the fits: those that all have are listed. */
 static int list_targets(const struct work *work, uint64_t first, uint64_t end,
                         struct target_list *list)
 {
-    size_t *positions = dms_alloc(work->fit_ct, sizeof(*positions)), fit_ct;
+    size_t fit_ct = work->fit_ct, at_ct;
+    struct merge_place *places = dms_alloc(fit_ct, sizeof(*places));
     uint64_t target;
-    int code = positions ? 0 : DMS_ERR_NO_MEMORY;
+    int code = places ? 0 : DMS_ERR_NO_MEMORY;
 
-    while (code == 0) {
-        code = next_target(work, positions, &target, &fit_ct);
-        if (code < 0 || target == UINT64_MAX)
-            break;
-        if (target >= first && target < end) {
-            if (fit_ct == work->fit_ct)
-                code = add_target(list, target, positions, fit_ct);
-            else
-                list->missing_ct++;
+    for (size_t fit = 0; fit < fit_ct && code == 0; fit++)
+        code = read_place(work->fits[fit], &places[fit]);
+    while (code == 0 && (target = smallest_target(places, fit_ct, &at_ct)) < end) {
+        if (target >= first && at_ct == fit_ct)
+            code = add_target(list, target, places, fit_ct);
+        else if (target >= first)
+            list->missing_ct++;
+        for (size_t fit = 0; fit < fit_ct && code == 0; fit++) {
+            if (places[fit].target != target)
+                continue;
+            places[fit].position++;
+            code = read_place(work->fits[fit], &places[fit]);
         }
-        if (code == 0)
-            code = pass_target(work, positions, target);
     }
-    free(positions);
+    free(places);
     return code;
 }
 

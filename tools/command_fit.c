@@ -41,7 +41,7 @@ struct request {
     const char *targets, *lambda_file, *labels, *self, *tolerance, *lambda_min_ratio;
     const char *checkpoint, *log;
     uint64_t lambda_ct, thread_ct;
-    bool lambda_ct_given;
+    bool lambda_ct_given, rows_used_given;
     bool no_standardize, no_refit, resume, allow_uncertified, as_json;
     int solver, transform, device; /* words; see below */
     struct dms_fit_options options;
@@ -93,21 +93,28 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--targets: '%s' is not a range FIRST:END", request->targets);
     if (request->tolerance && !parse_double(request->tolerance, &options->tolerance))
         return tool_fail_usage(name, "--tol: '%s' is no number", request->tolerance);
+    if (!(options->tolerance > 0))
+        return tool_fail_usage(name, "--tol is %s: the tolerance must be above 0",
+                               request->tolerance);
     if (request->lambda_min_ratio &&
         !parse_double(request->lambda_min_ratio, &options->lambda_min_ratio))
         return tool_fail_usage(name, "--lambda-min-ratio: '%s' is no number",
+                               request->lambda_min_ratio);
+    if (!(options->lambda_min_ratio > 0 && options->lambda_min_ratio < 1))
+        return tool_fail_usage(name, "--lambda-min-ratio is %s: it must be between 0 and 1",
                                request->lambda_min_ratio);
     if (request->lambda_file && (request->lambda_ct_given || request->lambda_min_ratio))
         return tool_fail_usage(
             name, "--lambda-file is in place of --lambdas and --lambda-min-ratio: give one");
     if (request->lambda_ct == 0 || request->lambda_ct > 1000000)
         return tool_fail_usage(name, "--lambdas: from 1 to a million there can be");
-    if (request->self && !options->exclude_self)
-        return tool_fail_usage(name, "--self says what --exclude-self excludes: give both");
+    if (request->rows_used_given && options->rows_used == 0)
+        return tool_fail_usage(name, "--rows-used: 0 models cannot train");
     if (request->thread_ct > UINT_MAX)
         return tool_fail_usage(name, "--threads: that many threads cannot be");
     options->lambda_ct = (uint32_t)request->lambda_ct;
     options->thread_ct = (unsigned)request->thread_ct;
+    options->exclude_self |= request->self != NULL;
     options->standardize = !request->no_standardize;
     options->refit = !request->no_refit;
     options->solver = (enum dms_solver)request->solver;
@@ -145,7 +152,7 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_COUNT("validation", 0, "V", &fit->validation_ct, NULL,
                      "the V largest ids before those choose lambda (default: as the fit has it, "
                      "else a tenth)"),
-        OPTION_COUNT("rows-used", 0, "M", &fit->rows_used, NULL,
+        OPTION_COUNT("rows-used", 0, "M", &fit->rows_used, &request->rows_used_given,
                      "train on the first M training ids only"),
         OPTION_COUNT("lambdas", 0, "K", &request->lambda_ct, &request->lambda_ct_given,
                      "length of the path (default 100)"),
@@ -164,7 +171,8 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_FLAG("exclude-self", 0, &fit->exclude_self,
                     "leave out models that were trained on the target itself"),
         OPTION_TEXT("self", 0, "FILE", &request->self,
-                    ".npy: which example each target is, -1: none (default: target j is j)"),
+                    ".npy: which example each target is, -1: none (default: target j is j); "
+                    "implies --exclude-self"),
         OPTION_CHOICE("transform", 0, "none|margin|correct", &request->transform, transform_words,
                       "fit margins of logits, or correctness of margins or logits"),
         OPTION_TEXT("labels", 0, "FILE", &request->labels,

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <dmstore/store.h>
 
@@ -29,8 +30,9 @@ static int read_bytes(const char *path, const char *what, const char *kinds, str
     for (const char *kind = kinds; *kind; kind++)
         is_wanted_kind |= file.npy.kind == *kind;
     if (!is_wanted_kind || file.row_values != 1 || file.row_ct > VALUE_CT_MAX) {
-        code = dms_source_fail(DMS_ERR_INVALID, "'%s' is %s: expected one %s a row", path,
-                               npy_describe(&file.npy, description), what);
+        code = dms_source_fail(DMS_ERR_INVALID, "'%s' is %s: expected one %s a row, %s", path,
+                               npy_describe(&file.npy, description), what,
+                               strchr(kinds, 'f') ? "a number" : "an integer");
         goto out;
     }
     read = malloc((size_t)(file.row_ct * file.row_bytes) + 1);
@@ -94,7 +96,7 @@ int fit_array_integers(const char *path, const char *what, int64_t **values, siz
 int fit_array_doubles(const char *path, const char *what, double **values, size_t *value_ct)
 {
     void *read;
-    int code = read_values(path, what, "f", DMS_F64, &read, value_ct);
+    int code = read_values(path, what, "fiu", DMS_F64, &read, value_ct);
 
     if (code == 0)
         *values = read;

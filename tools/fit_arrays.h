@@ -13,7 +13,7 @@
 /* Integers of any type, shape (n,) or (n, 1); `what` names one of them, e.g. "label". */
 int fit_array_integers(const char *path, const char *what, int64_t **values, size_t *value_ct);
 
-/* Floating-point numbers of any type. */
+/* Numbers of any type. */
 int fit_array_doubles(const char *path, const char *what, double **values, size_t *value_ct);
 
 #endif

@@ -2,7 +2,7 @@
 # dmstore fit: planted datamodels are found, solutions agree with coordinate descent in double precision, every option does
 # what it says, jobs join, stop, go on and fail as they should.
 source "$(dirname "$0")/tap.sh"
-source "$(dirname "$0")/numpy.sh"
+source "$DMSTORE_SOURCE_DIR/tests/cli/numpy.sh"
 
 # ---- what fits are held against ---------------------------------------------------------------------------------------
 
@@ -160,6 +160,10 @@ exported unseen
 check "with a map of targets to examples" dmstore fit base --output y --name mapped --exclude-self --self self.npy \
     --tol 1e-6 --validation 120
 exported mapped
+check "a map says that they are left out" dmstore fit base --output y --name map_alone --self self.npy \
+    --tol 1e-6 --validation 120
+exported map_alone
+check "which is the same fit" cmp mapped/weight.npy map_alone/weight.npy
 check_python "all of them are as good as brute force" <<'PYTHON'
 from reference import *
 x, y, seen = np.load("masks.npy"), np.load("outputs.npy").astype(float), np.load("seen.npy").astype(float)
@@ -210,15 +214,15 @@ check_error "labels without logits" 1 "no logits" fit --output y --transform cor
 check_error "a margin of margins" 1 "one value for each target already" fit --output y --transform margin
 check_error "more held out than there are" 1 "1200" fit --output y --holdout 1150 --validation 60
 check_error "nobody left to train" 1 "no models are left to train on" fit --output y --holdout 1100 --validation 100
+check_error "no models to train on" 2 "--rows-used" fit --output y --rows-used 0
 check_error "more training models than there are" 1 "1080" fit --output y --rows-used 1081
 check_error "own examples of a column that has others" 1 "which example a target is" fit --output y --exclude-self
-check_error "a map without use" 2 "--exclude-self" fit --output y --self self.npy
 check_error "a map of another length" 1 "10 entries" fit --output seen --exclude-self --self self.npy
 check_error "targets that are not there" 1 "0:10" fit --output y --targets 5:11
 check_error "targets that are no range" 2 "--targets" fit --output y --targets 5:5
-check_error "a tolerance of 0" 1 "tolerance" fit --output y --tol 0
+check_error "a tolerance of 0" 2 "tolerance" fit --output y --tol 0
 check_error "a tolerance that is no number" 2 "--tol" fit --output y --tol 1e-4x
-check_error "a ratio of 1" 1 "between 0 and 1" fit --output y --lambda-min-ratio 1
+check_error "a ratio of 1" 2 "between 0 and 1" fit --output y --lambda-min-ratio 1
 check_error "CUDA" 1 "this build has no CUDA backend" fit --output y --device cuda
 check_error "too little memory" 1 "memory" fit --output y --memory 10K
 check_error "no place for the checkpoint" 1 "--checkpoint" fit --output y --checkpoint nowhere/it
@@ -227,11 +231,15 @@ np.save("bad_labels.npy", np.array([0, 0, 3, 0]))
 np.save("bad_self.npy", np.array([0] * 9 + [40]))
 np.save("bad_lambdas.npy", np.array([0.1, 0.2]))
 np.save("zero_lambdas.npy", np.array([0.1, 0.0]))
+np.save("real_labels.npy", np.array([0.0, 1.0, 2.0, 0.0]))
+np.save("whole_lambdas.npy", np.array([3, 2]))
 PYTHON
 check_error "a class that is none" 1 "label of target 2 is 3" fit --output logits --transform margin --labels bad_labels.npy
+check_error "labels that are no integers" 1 "expected one label a row, an integer" fit --output logits --transform margin --labels real_labels.npy
 check_error "an example that is none" 1 "target 9 is said to be example 40" fit --output y --exclude-self --self bad_self.npy
 check_error "lambdas that grow" 1 "must decrease" fit --output y --lambda-file bad_lambdas.npy
 check_error "a lambda of 0" 1 "above 0" fit --output y --lambda-file zero_lambdas.npy
+check "lambdas that are integers" dmstore fit base --output y --name integers --lambda-file whole_lambdas.npy --targets 0:1
 check_error "lambdas given twice" 2 "--lambda-file" fit --output y --lambda-file lambdas.npy --lambdas 3
 
 # ---- jobs that join -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <dmstore.h>
 
@@ -19,6 +18,7 @@
 #include "progress.h"
 #include "report.h"
 #include "target_range.h"
+#include "write_report.h"
 
 static const char name[] = "bench";
 
@@ -48,13 +48,6 @@ struct measurement {
     uint64_t anonymous_bytes; /* of the process, with an open reader, without the comparison */
     uint64_t sum;             /* of what was read, so that it is */
 };
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* Memory of this process that is no file's, or 0 where the system does not tell. */
 static uint64_t anonymous_bytes(void)
@@ -132,7 +125,7 @@ static int read_epoch(dms_reader *reader, uint64_t epoch, struct measurement *me
 {
     const struct dms_batch *batch;
     bool is_lent = measured->reader.order == DMS_ORDER_SEQUENTIAL;
-    double start = now();
+    double start = monotonic_seconds();
     /* Not the epoch whose first batches were prepared during the one before. */
     int code = dms_reader_seek(reader, 2 * epoch, 0);
 
@@ -142,7 +135,7 @@ static int read_epoch(dms_reader *reader, uint64_t epoch, struct measurement *me
         if (interruption_came())
             return dms_source_fail(DMS_ERR_INTERRUPTED, "interrupted");
     }
-    measured->epoch_seconds[epoch] = now() - start;
+    measured->epoch_seconds[epoch] = monotonic_seconds() - start;
     return code == DMS_END ? 0 : code;
 }
 
@@ -194,7 +187,7 @@ static int run_copy(struct copying *copying, uint64_t thread_ct, double *seconds
 {
     pthread_t threads[THREADS_MAX];
     uint64_t started;
-    double start = now();
+    double start = monotonic_seconds();
 
     atomic_store(&copying->next_batch, 0);
     atomic_store(&copying->next_thread, 0);
@@ -203,7 +196,7 @@ static int run_copy(struct copying *copying, uint64_t thread_ct, double *seconds
             break;
     for (uint64_t i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
-    *seconds = now() - start;
+    *seconds = monotonic_seconds() - start;
     return started == thread_ct
                ? 0
                : dms_source_fail(DMS_ERR_NO_MEMORY, "cannot start thread %" PRIu64, started + 1);

@@ -7,22 +7,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "json.h"
 #include "report.h"
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+#include "write_report.h"
 
 void fit_report_begin(struct fit_report *report)
 {
-    report->start_ns = monotonic_ns();
+    report->start_seconds = monotonic_seconds();
 }
 
 void fit_report_free(struct fit_report *report)
@@ -33,7 +25,7 @@ void fit_report_free(struct fit_report *report)
 
 double fit_report_seconds(const struct fit_report *report)
 {
-    return (double)(monotonic_ns() - report->start_ns) / 1e9;
+    return monotonic_seconds() - report->start_seconds;
 }
 
 /* ---- while it runs ---- */

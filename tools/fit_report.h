@@ -18,8 +18,8 @@ struct fit_report {
     double tolerance;
     FILE *log; /* NULL: none */
     struct progress *progress;
-    uint64_t start_ns; /* set by fit_report_begin */
-    uint64_t epoch_ct; /* passes of this run */
+    double start_seconds; /* monotonic clock; set by fit_report_begin */
+    uint64_t epoch_ct;    /* passes of this run */
 
     /* Of the targets that were added. */
     uint64_t target_ct;

@@ -1,5 +1,5 @@
 /*
- * The solver's elementwise kernels compiled for AVX2 and FMA.
+ * The solver's elementwise kernels compiled for AVX2.
  */
 #include "kernels/lane_update_variants.h"
 

@@ -488,6 +488,33 @@ static void test_determinism(double tolerance)
     free_data(&data);
 }
 
+/* Polishing in as many turns as a small memory asks for gives the very same bytes. */
+static void test_polishing_memory(void)
+{
+    struct data data;
+    struct dms_problem problem;
+    struct answers *much = calloc(1, sizeof *much), *little = calloc(1, sizeof *little);
+    struct dms_solve_control control = {.thread_ct = 1,
+                                        .memory_bytes = UINT64_C(4) << 20,
+                                        .max_epochs = 100000,
+                                        .progress = count_pass,
+                                        .result = take_result,
+                                        .context = little};
+
+    /* Fewer models than examples: no accelerated steps end that. */
+    make_data(&data, 60, 0, 100, TARGET_MAX, 0.5);
+    pack(&data);
+    matrix_problem(&data.matrix, &problem);
+    problem.tolerance = 1e-9;
+    ok(solve(&problem, 1, much) == DMS_OK, "with much memory");
+    ok(dms_saga_solve(&problem, &control) == DMS_OK, "with little");
+    ok(same_answers(much, little, TARGET_MAX), "the same bytes");
+    free(much->state);
+    free(much);
+    free(little);
+    free_data(&data);
+}
+
 /* Damaged and foreign checkpoints are refused. */
 static void test_bad_checkpoints(void)
 {
@@ -592,6 +619,7 @@ int main(void)
     test_two_models();
     test_determinism(1e-4);
     test_determinism(1e-8);
+    test_polishing_memory();
     test_bad_checkpoints();
     test_uncertified();
     test_refusals();

@@ -60,10 +60,12 @@ struct dms_fit_options {
 
     /* How it is done: none of these changes the problem. */
     enum dms_device device;
-    unsigned thread_ct;    /* 0: one a processor */
-    uint64_t memory_bytes; /* 4 GiB: bound on what a fit allocates */
-    uint64_t seed;         /* of the order of the rows */
-    uint64_t max_epochs;   /* 100,000 a stage of a block; then targets are left uncertified */
+    unsigned thread_ct; /* 0: one a processor */
+    /* 4 GiB: bound on what a fit allocates, but for the results that a checkpoint keeps (12 bytes a
+     * weight). */
+    uint64_t memory_bytes;
+    uint64_t seed;       /* of the order of the rows */
+    uint64_t max_epochs; /* 100,000 a stage of a block; then targets are left uncertified */
 };
 /* Sets the defaults that stand above; 0 and NULL where none does. */
 DMS_API void dms_fit_options_init(struct dms_fit_options *options);

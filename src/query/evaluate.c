@@ -160,6 +160,12 @@ static int choose_targets(struct work *work, struct target_list *list)
     code = list_targets(work, first, end, list);
     if (code < 0)
         return code;
+    for (size_t fit = 0; fit < work->fit_ct; fit++) {
+        if (dms_fit_target_ct(work->fits[fit]) == 0)
+            return dms_fail(DMS_ERR_INVALID,
+                            "fit %s has no targets: its jobs have not ended yet, or not well",
+                            dms_fit_get_header(work->fits[fit])->name);
+    }
     if (list->target_ct == 0 && work->fit_ct == 1)
         return dms_fail(DMS_ERR_INVALID, "fit %s has none of the targets %" PRIu64 ":%" PRIu64,
                         dms_fit_get_header(work->fits[0])->name, first, end);

@@ -274,6 +274,8 @@ check_error "a fit that has held out nothing" 1 "fit none has held out no models
 check_error "a fit that is not there" 1 "main" dmstore eval run.dms nothing
 check_error "targets that the fit does not have" 1 "fit short has none of the targets 0:2" \
     dmstore eval run.dms short --targets 0:2
+dmstore fit run.dms --output y --name begun --holdout 100 --max-epochs 1 --tol 1e-12 >/dev/null 2>&1
+check_error "a fit that was only begun" 1 "fit begun has no targets" dmstore eval run.dms begun
 check_error "targets that the column does not have" 1 "5:99 are not a part of 0:12" \
     dmstore eval run.dms main --targets 5:99
 for range in 5 6:6 : a:b; do

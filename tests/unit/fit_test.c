@@ -553,7 +553,7 @@ static void test_compact(void)
     char *path = path_of("compact");
     struct dms_verify_report report;
     dms_snapshot *before;
-    char name[16];
+    char name[32];
     other = header;
     other.name = name;
     must(merge(store, &header, 0, 20, 0, NULL));

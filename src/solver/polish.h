@@ -25,6 +25,10 @@ struct dms_polish {
     double *scales;    /* s_k */
     double row_weight; /* W */
     double lambda;
+    /* How far the optimality conditions may be from holding, over lambda s_k. The relative gap is
+     * at most about twice that. */
+    double enough;
+    uint64_t *columns;  /* scratch of dms_polish_count */
     uint64_t *pair_cts; /* example_ct x example_ct, a <= b: weighted rows that have both */
 };
 

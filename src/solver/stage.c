@@ -182,7 +182,8 @@ static int begin_polish(struct dms_stage_work *stage, size_t *next)
     for (; *next < stage->tile_ct * DMS_LANES && (used == 0 || used < room); ++*next) {
         struct dms_work_tile *work = &stage->tiles[*next / DMS_LANES];
         size_t l = *next % DMS_LANES;
-        int rc = needs_polish(work, l) ? dms_tile_begin_polish(work->tile, l) : DMS_OK;
+        int rc =
+            needs_polish(work, l) ? dms_tile_begin_polish(work->tile, l, stage->tolerance) : DMS_OK;
 
         if (rc < 0)
             return rc;

@@ -121,7 +121,7 @@ int dms_tile_accelerate(struct dms_tile *tile, const bool *settle);
 /* Polishing lane l (see solver/polish.h): begun after DMS_PASS_EVALUATE, unless too many examples
  * matter to it; then a pass DMS_PASS_PAIRS; then ended, which puts the solution in place of the
  * lane's weights. */
-int dms_tile_begin_polish(struct dms_tile *tile, size_t l);
+int dms_tile_begin_polish(struct dms_tile *tile, size_t l, double tolerance);
 int dms_tile_end_polish(struct dms_tile *tile, size_t l);
 
 /* What a batch of DMS_PASS_PAIRS does; row_weights as gathered, for weighted tiles. */

@@ -10,6 +10,8 @@
 
 /* An example matters when its gradient is this near to where it enters. */
 #define POLISH_MARGIN 0.95
+/* The part of the tolerance that the small problem may use up; the other examples have the rest. */
+#define POLISH_SHARE 0.05
 
 static bool matters(const struct dms_tile *tile, size_t k, size_t l)
 {
@@ -21,7 +23,7 @@ static bool matters(const struct dms_tile *tile, size_t k, size_t l)
            fabs(dms_tile_gradient(tile, k, l)) >= POLISH_MARGIN * tile->lanes[l].lambda * scale;
 }
 
-int dms_tile_begin_polish(struct dms_tile *tile, size_t l)
+int dms_tile_begin_polish(struct dms_tile *tile, size_t l, double tolerance)
 {
     const struct dms_lane *lane = &tile->lanes[l];
     struct dms_polish *polish = NULL;
@@ -37,6 +39,7 @@ int dms_tile_begin_polish(struct dms_tile *tile, size_t l)
         return rc;
     polish->row_weight = lane->row_weight;
     polish->lambda = lane->lambda;
+    polish->enough = tolerance * POLISH_SHARE;
     for (size_t k = 0; k < tile->design->example_ct; k++) {
         if (!matters(tile, k, l))
             continue;

@@ -42,9 +42,7 @@ static void handle(int number, siginfo_t *info, void *context)
 
 static void install(void)
 {
-    /* The handler is left by a jump that restores no mask, so the signal must not be blocked in it.
-     */
-    struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     sigaction(SIGBUS, &action, &previous_action);
 }
@@ -54,7 +52,10 @@ bool dms_fault_run(void (*task)(void *context), void *context, const void **addr
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct guard guard;
     pthread_once(&once, install);
-    if (sigsetjmp(guard.back, 0) != 0) {
+    /* The mask is kept and restored by the jump: in the handler the signal is blocked, others are
+     * where a tool like the thread sanitizer stands between, and the next fault would end the
+     * process. */
+    if (sigsetjmp(guard.back, 1) != 0) {
         current_guard = NULL;
         *address = guard.address;
         return false;

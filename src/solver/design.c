@@ -20,23 +20,25 @@
 #define POWER_PASSES 10
 #define POWER_MARGIN 1.1
 
-/* Calls `visit` with every batch of one pass over the models of `role`. The outputs of one target
- * come along, unused: a source has at least one. */
-static int visit_batches(const struct dms_problem *problem, enum dms_role role,
+/* Opens the models of `role`. The outputs of one target come along, unused: a source has at least
+ * one. */
+static int open_masks(const struct dms_problem *problem, enum dms_role role,
+                      struct dms_batch_source *source)
+{
+    return problem->open(problem->context, role, false, 0, 1, BATCH_ROWS, source);
+}
+
+/* Calls `visit` with every batch of one pass. */
+static int visit_batches(struct dms_batch_source *source,
                          void (*visit)(void *context, const struct dms_batch *batch), void *context)
 {
-    struct dms_batch_source source;
     const struct dms_batch *batch;
-    int rc = problem->open(problem->context, role, false, 0, 1, BATCH_ROWS, &source);
+    int rc = source->seek(source->context, 0);
 
-    if (rc < 0)
-        return rc;
-    rc = source.seek(source.context, 0);
-    while (rc == DMS_OK && (rc = source.next(source.context, &batch)) == DMS_OK) {
+    while (rc == DMS_OK && (rc = source->next(source->context, &batch)) == DMS_OK) {
         visit(context, batch);
-        source.release(source.context, batch);
+        source->release(source->context, batch);
     }
-    source.close(source.context);
     return rc == DMS_END ? DMS_OK : rc;
 }
 
@@ -64,6 +66,7 @@ int dms_design_create(const struct dms_problem *problem, enum dms_role role,
 {
     struct dms_design *made = dms_alloc(1, sizeof *made);
     struct counting counting = {.design = made};
+    struct dms_batch_source source;
     int rc = DMS_ERR_NO_MEMORY;
 
     if (!made)
@@ -77,7 +80,11 @@ int dms_design_create(const struct dms_problem *problem, enum dms_role role,
     counting.batch_counts = dms_alloc(made->example_ct, sizeof *counting.batch_counts);
     if (!made->counts || !made->means || !made->inverse_variances || !counting.batch_counts)
         goto out;
-    rc = visit_batches(problem, role, count_batch, &counting);
+    rc = open_masks(problem, role, &source);
+    if (rc < 0)
+        goto out;
+    rc = visit_batches(&source, count_batch, &counting);
+    source.close(source.context);
     if (rc < 0)
         goto out;
     for (size_t k = 0; k < made->example_ct; k++) {
@@ -184,12 +191,11 @@ static void gram_batch(void *context, const struct dms_batch *batch)
         }
     work->kernels->multiply_transposed(batch->mask_columns, example_ct, batch->row_ct, example_ct,
                                        work->products, work->sums, work->workspace);
-    for (size_t i = 0; i < example_ct * DMS_LANES; i++)
-        work->totals[i] += (double)work->sums[i];
+    dms_lane_updates_get(sizeof *work->sums)
+        ->accumulate(example_ct * DMS_LANES, work->sums, work->totals);
 }
 
-static int measure_row_norm(struct curvature *work, const struct dms_problem *problem,
-                            enum dms_role role)
+static int measure_row_norm(struct curvature *work, struct dms_batch_source *source)
 {
     const struct dms_design *design = work->design;
 
@@ -201,7 +207,7 @@ static int measure_row_norm(struct curvature *work, const struct dms_problem *pr
         work->vectors[k * DMS_LANES] = (float)((1 - 2 * mean) * inverse);
         work->shift[0] -= mean * mean * inverse;
     }
-    return visit_batches(problem, role, norm_batch, work);
+    return visit_batches(source, norm_batch, work);
 }
 
 /* A fixed pseudo-random start: any vector that is not orthogonal to the answer would do. */
@@ -273,24 +279,40 @@ static int allocate_curvature(struct curvature *work)
     return DMS_OK;
 }
 
+/* The largest eigenvalue of the Gram matrix, as far as power iteration finds it. */
+static int measure_eigenvalue(struct curvature *work, struct dms_batch_source *source,
+                              double *largest)
+{
+    size_t total_bytes = work->design->example_ct * DMS_LANES * sizeof *work->totals;
+    int rc = DMS_OK;
+
+    *largest = 0;
+    start_vectors(work);
+    for (int pass = 0; rc == DMS_OK && pass < POWER_PASSES; pass++) {
+        normalise(work);
+        memset(work->totals, 0, total_bytes);
+        memset(work->sum, 0, sizeof work->sum);
+        rc = visit_batches(source, gram_batch, work);
+        *largest = fmax(*largest, finish_product(work));
+    }
+    return rc;
+}
+
 int dms_design_measure(struct dms_design *design, const struct dms_problem *problem,
                        enum dms_role role)
 {
     struct curvature work = {.design = design, .kernels = dms_lane_variant_get()->f32};
-    size_t total_bytes = design->example_ct * DMS_LANES * sizeof *work.totals;
-    double largest = 0;
+    struct dms_batch_source source;
+    double largest;
     int rc = allocate_curvature(&work);
 
     if (rc == DMS_OK)
-        rc = measure_row_norm(&work, problem, role);
-    if (rc == DMS_OK)
-        start_vectors(&work);
-    for (int pass = 0; rc == DMS_OK && pass < POWER_PASSES; pass++) {
-        normalise(&work);
-        memset(work.totals, 0, total_bytes);
-        memset(work.sum, 0, sizeof work.sum);
-        rc = visit_batches(problem, role, gram_batch, &work);
-        largest = fmax(largest, finish_product(&work));
+        rc = open_masks(problem, role, &source);
+    if (rc == DMS_OK) {
+        rc = measure_row_norm(&work, &source);
+        if (rc == DMS_OK)
+            rc = measure_eigenvalue(&work, &source, &largest);
+        source.close(source.context);
     }
     if (rc == DMS_OK) {
         design->largest_eigenvalue = largest * POWER_MARGIN;

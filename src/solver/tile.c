@@ -472,23 +472,20 @@ static void measure_gaps(struct dms_tile *tile)
     size_t weight_ct[DMS_LANES] = {0};
 
     for (size_t k = 0; k < tile->design->example_ct; k++) {
-        double mean = tile->design->means[k];
-        double shared = dms_design_scale(tile->design, mean);
+        double shared = dms_design_scale(tile->design, tile->design->means[k]);
 
         if (shared == 0)
             continue;
         for (size_t l = 0; l < DMS_LANES; l++) {
-            double own = tile->counts ? lane_mean(tile, k, l) : mean;
-            double scale = tile->counts ? dms_design_scale(tile->design, own) : shared;
+            /* One square root for all lanes where they share it. */
+            double scale = tile->counts ? dms_tile_scale(tile, k, l) : shared;
             double weight = dms_tile_weight(tile, k, l);
-            double gradient =
-                tile->averages[k * DMS_LANES + l] + tile->centre_average[l] * (mean - own);
 
             if (scale == 0)
                 continue;
             norm[l] += scale * fabs(weight);
             weight_ct[l] += weight != 0;
-            largest[l] = fmax(largest[l], fabs(gradient) / scale);
+            largest[l] = fmax(largest[l], fabs(dms_tile_gradient(tile, k, l)) / scale);
         }
     }
     for (size_t l = 0; l < DMS_LANES; l++) {
@@ -519,6 +516,7 @@ static void end_evaluation(struct dms_tile *tile)
 
         scale[l] = row_weight > 0 ? 1 / row_weight : 0;
         tile->centre_average[l] = tile->sums.residual[l] * scale[l];
+        tile->residual_mean[l] = tile->centre_average[l];
     }
     for (size_t k = 0; k < tile->design->example_ct; k++)
         for (size_t l = 0; l < DMS_LANES; l++) {
@@ -528,7 +526,6 @@ static void end_evaluation(struct dms_tile *tile)
         }
     measure_gaps(tile);
     for (size_t l = 0; l < DMS_LANES; l++) {
-        tile->residual_mean[l] = tile->centre_average[l];
         tile->centre[l] -= tile->centre_average[l];
         tile->lanes[l].bias = tile->centre[l] - tile->shift[l];
     }

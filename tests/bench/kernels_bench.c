@@ -5,6 +5,7 @@
  * Usage: kernels_bench [REPEATS]. Each figure is the median of REPEATS timings (default 11), with
  * the spread (slowest - fastest) / median; each timing covers at least MIN_SECONDS.
  */
+#include "base/mix.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>
@@ -51,11 +52,8 @@ static void *must_alloc(size_t size)
 static uint64_t random_u64(void)
 {
     static uint64_t state = 1;
-    uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
 
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return dms_mix_next(&state);
 }
 
 static void fill(struct data *data)

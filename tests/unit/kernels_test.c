@@ -3,6 +3,7 @@
  * odd sizes, tails, misaligned inputs and outputs, and guard bytes around what may be written.
  * Inputs end where their allocation ends, so that a sanitizer sees a read past the end.
  */
+#include "base/mix.h"
 #include "kernels/kernels.h"
 #include "tests/unit/tap.h"
 
@@ -21,14 +22,9 @@ static const size_t size_ct = sizeof(sizes) / sizeof(sizes[0]);
 
 static uint64_t random_state = 1;
 
-/* SplitMix64: good enough to fill test inputs, the same on every machine. */
 static uint64_t random_u64(void)
 {
-    uint64_t z = random_state += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return dms_mix_next(&random_state);
 }
 
 static void fill_random(uint8_t *bytes, size_t size)

@@ -10,6 +10,7 @@
 #ifndef DMS_TESTS_UNIT_KNOWN_STORE_H
 #define DMS_TESTS_UNIT_KNOWN_STORE_H
 
+#include "base/mix.h"
 #include "tests/unit/tap.h"
 
 #include <dmstore.h>
@@ -73,11 +74,7 @@ static void *known_alloc(size_t bytes)
 
 static uint64_t known_random(uint64_t id, uint64_t column, uint64_t k)
 {
-    uint64_t x =
-        (id * 64 + column) * UINT64_C(0x9e3779b97f4a7c15) + k * UINT64_C(0xd1342543de82ef95);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
+    return dms_mix((id * 64 + column) * DMS_MIX_STEP + k * UINT64_C(0xd1342543de82ef95));
 }
 
 static enum known_way known_way(uint64_t id)
@@ -169,6 +166,33 @@ static void known_values(const struct dms_column *column, uint32_t position, uin
     memset(values, 0, count * bytes);
     for (uint64_t k = 0; k < count && known_is_present(id, position); k++) {
         known_value(column, position, id, first + k, values + k * bytes);
+    }
+}
+
+__attribute__((unused)) static double known_half(uint16_t half)
+{
+    int exponent = half >> 10 & 31;
+    int fraction = half & 1023;
+    double value = exponent == 31  ? (fraction ? NAN : INFINITY)
+                   : exponent == 0 ? ldexp(fraction, -24)
+                                   : ldexp(1024 + fraction, exponent - 25);
+    return half & 0x8000 ? -value : value;
+}
+
+/* A value of an output column, as in memory, as a number. */
+__attribute__((unused)) static double known_number(enum dms_dtype dtype, const uint8_t *value)
+{
+    uint16_t half;
+    float single;
+    switch (dtype) {
+    case DMS_F16:
+        memcpy(&half, value, sizeof half);
+        return known_half(half);
+    case DMS_F32:
+        memcpy(&single, value, sizeof single);
+        return single;
+    default:
+        return value[0];
     }
 }
 

@@ -7,6 +7,7 @@
  * their allocation ends, outputs and workspaces lie between guards.
  */
 #include "base/endian.h"
+#include "base/mix.h"
 #include "kernels/kernels.h"
 #include "kernels/lanes.h"
 #include "tests/unit/tap.h"
@@ -32,14 +33,9 @@ static const unsigned densities[] = {0, 3, 128, 256};
 
 static uint64_t random_state = 1;
 
-/* SplitMix64: good enough to fill test inputs, the same on every machine. */
 static uint64_t random_u64(void)
 {
-    uint64_t z = random_state += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return dms_mix_next(&random_state);
 }
 
 /* Memory of exactly `size` bytes at an address that is a multiple of 64 and no higher power. */

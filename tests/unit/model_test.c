@@ -7,6 +7,7 @@
  * The seed is printed; DMSTORE_TEST_SEED repeats a run, DMSTORE_TEST_CAMPAIGN makes it a hundred
  * times longer.
  */
+#include "base/mix.h"
 #include "tests/unit/tap.h"
 
 #include <dmstore.h>
@@ -50,11 +51,7 @@ static dms_store *store;
 
 static uint64_t draw(uint64_t below)
 {
-    random_state += UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t x = random_state;
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (x ^ x >> 31) % below;
+    return dms_mix_next(&random_state) % below;
 }
 
 static void must(int status, const char *what)

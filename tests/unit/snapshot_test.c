@@ -85,29 +85,6 @@ static void known_counts(dms_snapshot *snapshot, uint64_t *counts)
     }
 }
 
-static double half_to_double(uint16_t half)
-{
-    int exponent = half >> 10 & 31;
-    double value = exponent == 31 ? INFINITY : ldexp(1024 + (half & 1023), exponent - 25);
-    return half & 0x8000 ? -value : value;
-}
-
-static double as_double(enum dms_dtype dtype, const uint8_t *value)
-{
-    uint16_t half;
-    float single;
-    switch (dtype) {
-    case DMS_F16:
-        memcpy(&half, value, sizeof half);
-        return half_to_double(half);
-    case DMS_F32:
-        memcpy(&single, value, sizeof single);
-        return single;
-    default:
-        return value[0];
-    }
-}
-
 static void known_statistics(dms_snapshot *snapshot, uint32_t position,
                              struct dms_target_statistics *statistics)
 {
@@ -122,7 +99,7 @@ static void known_statistics(dms_snapshot *snapshot, uint32_t position,
             for (uint64_t k = 0; k < value_ct && known_is_present(id, position); k++) {
                 uint8_t bytes[8];
                 known_value(column, position, id, k, bytes);
-                double value = as_double(column->dtype, bytes);
+                double value = known_number(column->dtype, bytes);
                 if (!isfinite(value)) {
                     statistics[k].nonfinite_ct++;
                     continue;

@@ -7,13 +7,17 @@
 # Needs root or sudo only when something is missing. Other systems: install the same things by their names there.
 set -euo pipefail
 
-build_packages=(build-essential autoconf automake libtool pkg-config liblmdb-dev libzstd-dev libxxhash-dev)
+build_packages=(
+    build-essential autoconf automake libtool pkg-config liblmdb-dev libzstd-dev libxxhash-dev
+    libopenblas0-pthread libarpack2-dev # loaded by the commands that need linear algebra
+)
 check_packages=(
     clang libclang-rt-dev                              # second compiler, its sanitizers and libFuzzer
     valgrind
     python3 python3-numpy python3-zstandard python3-xxhash # the independent reader of the format
     python3-sklearn                                    # the independent LASSO (240 MB with what it needs)
     mandoc                                             # checks the man pages
+    chromium                                           # looks at the pages that `dmstore report` writes
     procps util-linux
 )
 

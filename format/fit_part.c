@@ -24,7 +24,7 @@ enum { FIXED_BYTES = 64, SECTION_ALIGNMENT = 64 };
 
 #define FLAGS_KNOWN                                                                   \
     ((uint32_t)DMS_FITTED_UNCERTIFIED | DMS_FITTED_CONSTANT | DMS_FITTED_PATH_ENDED | \
-     DMS_FITTED_LAST_LAMBDA | DMS_FITTED_REFITTED)
+     DMS_FITTED_LAST_LAMBDA | DMS_FITTED_REFITTED | DMS_FITTED_ESTIMATED | DMS_FITTED_NO_BIAS)
 
 /* ---- sections ---- */
 

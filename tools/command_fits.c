@@ -232,7 +232,8 @@ static const struct {
 } flag_words[] = {
     {DMS_FITTED_UNCERTIFIED, "uncertified"}, {DMS_FITTED_CONSTANT, "constant"},
     {DMS_FITTED_PATH_ENDED, "path-ended"},   {DMS_FITTED_LAST_LAMBDA, "last-lambda"},
-    {DMS_FITTED_REFITTED, "refitted"},
+    {DMS_FITTED_REFITTED, "refitted"},       {DMS_FITTED_ESTIMATED, "estimated"},
+    {DMS_FITTED_NO_BIAS, "no-bias"},
 };
 
 enum { FLAG_WORD_CT = sizeof(flag_words) / sizeof(flag_words[0]) };

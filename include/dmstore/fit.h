@@ -48,6 +48,12 @@ enum dms_fitted_flags {
     DMS_FITTED_PATH_ENDED = 4,  /* the path ended early: its validation error had turned */
     DMS_FITTED_LAST_LAMBDA = 8, /* the smallest lambda was chosen: perhaps the ratio is too large */
     DMS_FITTED_REFITTED = 16,   /* refitted on training and validation rows */
+    /* Not the solution of a regression (an influence estimate, weights of another method, a
+     * principal component): there is nothing to certify, and the gap is 0. */
+    DMS_FITTED_ESTIMATED = 32,
+    /* The level of the output is not known: the bias is 0, and only what does not depend on it may
+     * be used. */
+    DMS_FITTED_NO_BIAS = 64,
 };
 
 /* The datamodel of one target: prediction for mask x is bias + sum over i of weights[i] *
@@ -130,6 +136,10 @@ DMS_API void dms_fit_close(dms_fit *fit);
 /* They belong to the fit. */
 DMS_API const struct dms_fit_header *dms_fit_get_header(const dms_fit *fit);
 DMS_API size_t dms_fit_target_ct(const dms_fit *fit); /* fitted ones */
+
+/* The value of `key` in the problem of a header, which it belongs to; NULL: it has no such key. The
+ * key "method" says how the weights came about where that was no LASSO. */
+DMS_API const char *dms_fit_problem(const struct dms_fit_header *header, const char *key);
 
 /* Fitted target number `position` in increasing order of target; pointers belong to the fit. May be
  * called from several threads at once. INVALID: no such position; CORRUPT: its part is damaged. */

@@ -10,7 +10,7 @@
 
 static const char *problem_value(const struct dms_fit_header *header, const char *key)
 {
-    const char *value = dms_problem_value(header->problem, header->problem_ct, key);
+    const char *value = dms_fit_problem(header, key);
 
     return value ? value : "";
 }

@@ -75,7 +75,7 @@ static int plan_new(dms_snapshot *snapshot, const struct dms_fit_options *option
 
 static uint64_t count_of(const struct dms_fit_header *header, const char *key)
 {
-    const char *value = dms_problem_value(header->problem, header->problem_ct, key);
+    const char *value = dms_fit_problem(header, key);
 
     return value ? strtoull(value, NULL, 10) : 0;
 }

@@ -341,6 +341,16 @@ int dms_fit_target(const dms_fit *fit, size_t position, struct dms_fitted_target
     return status;
 }
 
+const char *dms_fit_problem(const struct dms_fit_header *header, const char *key)
+{
+    for (size_t k = 0; k < header->problem_ct; k++) {
+        if (strcmp(header->problem[k].key, key) == 0) {
+            return header->problem[k].value;
+        }
+    }
+    return NULL;
+}
+
 int dms_fit_find(const dms_fit *fit, uint64_t target, size_t *position)
 {
     struct fitted_place wanted = {.target = (uint32_t)target};

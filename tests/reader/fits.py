@@ -29,7 +29,7 @@ from reader import (
     require,
 )
 
-FLAGS_KNOWN = 31
+FLAGS_KNOWN = 127
 
 
 def decode_pairs(cursor, pair_ct):

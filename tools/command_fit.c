@@ -4,11 +4,9 @@
  */
 #include "commands.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <malloc.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,16 +67,6 @@ static const char *const solver_words[] = {"saga", NULL};
 static const char *const transform_words[] = {"none", "margin", "correct", NULL};
 static const char *const device_words[] = {"auto", "cpu", "cuda", NULL};
 
-/* Parses the whole of `text`. */
-static bool parse_double(const char *text, double *value)
-{
-    char *end;
-
-    errno = 0;
-    *value = strtod(text, &end);
-    return end != text && *end == '\0' && errno == 0 && isfinite(*value);
-}
-
 /* Turns the words of the command line into options. */
 static int interpret(struct request *request)
 {
@@ -91,13 +79,13 @@ static int interpret(struct request *request)
     if (request->targets &&
         !target_range_parse(request->targets, &options->first_target, &options->end_target))
         return tool_fail_usage(name, "--targets: '%s' is not a range FIRST:END", request->targets);
-    if (request->tolerance && !parse_double(request->tolerance, &options->tolerance))
+    if (request->tolerance && !tool_parse_real(request->tolerance, &options->tolerance))
         return tool_fail_usage(name, "--tol: '%s' is no number", request->tolerance);
     if (!(options->tolerance > 0))
         return tool_fail_usage(name, "--tol is %s: the tolerance must be above 0",
                                request->tolerance);
     if (request->lambda_min_ratio &&
-        !parse_double(request->lambda_min_ratio, &options->lambda_min_ratio))
+        !tool_parse_real(request->lambda_min_ratio, &options->lambda_min_ratio))
         return tool_fail_usage(name, "--lambda-min-ratio: '%s' is no number",
                                request->lambda_min_ratio);
     if (!(options->lambda_min_ratio > 0 && options->lambda_min_ratio < 1))

@@ -5,8 +5,10 @@
 #include "options.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +65,15 @@ bool tool_parse_number(const char *text, uint64_t unit, uint64_t *value)
         return false;
     *value = number * factor;
     return true;
+}
+
+bool tool_parse_real(const char *text, double *value)
+{
+    char *end;
+
+    errno = 0;
+    *value = strtod(text, &end);
+    return end != text && *end == '\0' && errno == 0 && isfinite(*value);
 }
 
 const char *tool_split_assignment(const char *text, size_t *name_bytes)

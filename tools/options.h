@@ -118,6 +118,9 @@ int tool_options_parse(const struct tool_usage *usage, int argc, char **argv, ch
  * (powers of `unit`, 1000 or 1024) when unit is not 0. Returns false when it is something else. */
 bool tool_parse_number(const char *text, uint64_t unit, uint64_t *value);
 
+/* Parses the whole of `text` as a finite number. */
+bool tool_parse_real(const char *text, double *value);
+
 /* The words of --on-duplicate, in the order of enum dms_on_duplicate. */
 extern const char *const tool_on_duplicate_words[];
 

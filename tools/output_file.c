@@ -109,6 +109,35 @@ int output_file_append(const struct output_file *file, uint64_t bytes, const voi
     return 0;
 }
 
+static ssize_t write_stream(void *file, const char *data, size_t bytes)
+{
+    return output_file_append(file, bytes, data) < 0 ? -1 : (ssize_t)bytes;
+}
+
+FILE *output_file_stream(struct output_file *file)
+{
+    FILE *stream = fopencookie(file, "w", (cookie_io_functions_t){.write = write_stream});
+
+    if (!stream)
+        (void)dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
+    return stream;
+}
+
+int output_file_end_stream(struct output_file *file, FILE *stream, int code)
+{
+    bool is_written = stream && !ferror(stream);
+
+    /* A write that failed has set the message. */
+    if (stream && fclose(stream) != 0)
+        is_written = false;
+    if (code == 0 && !is_written)
+        code = DMS_ERR_IO;
+    if (code == 0)
+        code = output_file_commit(file);
+    output_file_abandon(file);
+    return code;
+}
+
 static int sync_directory_of(const char *path)
 {
     const char *slash = strrchr(path, '/');

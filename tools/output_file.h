@@ -8,6 +8,7 @@
 #define DMSTORE_TOOLS_OUTPUT_FILE_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 struct output_file {
     int descriptor;
@@ -25,6 +26,14 @@ int output_file_write_at(const struct output_file *file, uint64_t offset, uint64
 
 /* Writes after what was appended before. */
 int output_file_append(const struct output_file *file, uint64_t bytes, const void *data);
+
+/* A stream that appends to the file, for text; NULL: out of memory. What was written to it with
+ * stdio is ended by output_file_end_stream. */
+FILE *output_file_stream(struct output_file *file);
+
+/* Ends a stream (or NULL) and its file: gives the file its name when `code`, what its writer came
+ * to, is 0 and everything was written, else removes it. Returns `code` or what failed. */
+int output_file_end_stream(struct output_file *file, FILE *stream, int code);
 
 /* Syncs the file and gives it its name. The file is ended also when this fails. */
 int output_file_commit(struct output_file *file);

@@ -32,24 +32,39 @@ size_t dms_block_real_bytes(const struct dms_problem *problem)
     return problem->tolerance < FLOAT_TOLERANCE ? sizeof(double) : sizeof(float);
 }
 
-static bool enough_rows(const struct dms_problem *problem)
+bool dms_block_may_use_saga(const struct dms_problem *problem)
 {
     return problem->row_ct[DMS_ROLE_TRAINING] >= SAGA_ROWS * (uint64_t)problem->example_ct;
 }
 
-uint64_t dms_block_tile_bytes(const struct dms_problem *problem, bool with_table)
+/* Bytes of one tile, with its targets' models and paths. */
+static uint64_t tile_bytes(const struct dms_solver_run *run, bool with_table)
 {
-    uint64_t rows = problem->row_ct[problem->refit ? DMS_ROLE_REFIT : DMS_ROLE_TRAINING];
-    size_t examples = problem->example_ct;
-    uint64_t working = dms_tile_bytes(examples, rows, dms_block_real_bytes(problem),
-                                      with_table && enough_rows(problem));
-    uint64_t finishing = dms_tile_bytes(examples, rows, sizeof(double), false);
-    /* Two sparse models a target, at worst without a zero; each lane's own counts and penalties. */
-    uint64_t models = 2 * (sizeof(double) + sizeof(uint32_t)) * DMS_LANES * (uint64_t)examples;
-    uint64_t weighted = 2 * sizeof(double) * DMS_LANES * (uint64_t)examples;
+    const struct dms_problem *problem = run->problem;
+    /* Two sparse models a target, at worst without a zero. */
+    uint64_t models =
+        2 * (sizeof(double) + sizeof(uint32_t)) * DMS_LANES * (uint64_t)problem->example_ct;
     uint64_t paths = (3 * sizeof(double) + sizeof(uint32_t)) * DMS_LANES * problem->lambda_ct;
 
-    return (working > finishing ? working : finishing) + models + weighted + paths;
+    return run->engine->tile_bytes(problem, with_table && dms_block_may_use_saga(problem)) +
+           models + paths;
+}
+
+uint64_t dms_block_bytes(const struct dms_solver_run *run, uint64_t tile_ct, bool with_table)
+{
+    const struct dms_problem *problem = run->problem;
+    uint64_t lanes = DMS_LANES * sizeof(double);
+    uint64_t example_ct = problem->example_ct;
+    uint64_t scratch = (uint64_t)run->thread_ct * lanes * (4 * run->batch_rows + example_ct);
+    /* Penalties of both precisions for two designs. */
+    uint64_t shared = scratch + 4 * lanes * example_ct;
+    uint64_t sources =
+        problem->source_bytes
+            ? problem->source_bytes(problem->context, tile_ct * DMS_LANES, run->batch_rows)
+            : 0;
+    uint64_t bytes = shared + sources + tile_ct * tile_bytes(run, with_table);
+
+    return bytes + bytes / (DMS_POLISH_SHARE - 1) + 1;
 }
 
 /* ---- the block ---- */
@@ -164,7 +179,7 @@ enum dms_method dms_block_choose_method(const struct dms_block *block)
     const uint64_t *passes = block->pass_ct, *solutions = block->solution_ct;
 
     if (block->stage == DMS_STAGE_FINISH || !block->run->with_table ||
-        !enough_rows(block->run->problem))
+        !dms_block_may_use_saga(block->run->problem))
         return DMS_METHOD_ACCELERATED;
     if (passes[DMS_METHOD_SAGA] < DMS_SYNC_EPOCHS)
         return DMS_METHOD_SAGA;

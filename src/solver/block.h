@@ -7,8 +7,8 @@
 #define DMS_SOLVER_BLOCK_H
 
 #include "solver/design.h"
+#include "solver/engine.h"
 #include "solver/target_path.h"
-#include "solver/tile.h"
 
 struct dms_pool;
 
@@ -27,9 +27,11 @@ enum dms_method { DMS_METHOD_SAGA, DMS_METHOD_ACCELERATED };
 struct dms_solver_run {
     const struct dms_problem *problem;
     const struct dms_solve_control *control;
+    const struct dms_engine *engine;
     struct dms_pool *pool;
     unsigned thread_ct;
     uint32_t saga_rows;                      /* of a batch of SAGA */
+    uint32_t batch_rows;                     /* of a batch at most */
     bool with_table;                         /* there is room for SAGA's table */
     struct dms_tile_scratch *scratch;        /* thread_ct of them */
     struct dms_design *designs[DMS_ROLE_CT]; /* of training and refit */
@@ -67,9 +69,12 @@ enum dms_method dms_block_choose_method(const struct dms_block *block);
 /* Solves all targets; then every path's model, gap and flags are final. */
 int dms_block_solve(struct dms_block *block);
 
-/* Bytes that one tile of targets needs in the stage that needs most, with or without SAGA's table.
- */
-uint64_t dms_block_tile_bytes(const struct dms_problem *problem, bool with_table);
+/* Bytes of the host that blocks of tile_ct tiles need in the stage that needs most, with or without
+ * room for SAGA's table, with the sources and the share that is for polishing. */
+uint64_t dms_block_bytes(const struct dms_solver_run *run, uint64_t tile_ct, bool with_table);
+
+/* Whether a block may use SAGA at all, given room for its table. */
+bool dms_block_may_use_saga(const struct dms_problem *problem);
 
 /* Bytes of a value in the solver's tables: float, or double where float could not reach the
  * tolerance. */

@@ -54,7 +54,10 @@ struct dms_problem {
     uint64_t (*source_bytes)(void *context, size_t target_ct, uint32_t batch_rows);
 };
 
+struct dms_engine;
+
 struct dms_solve_control {
+    const struct dms_engine *engine;    /* that computes (solver/engine.h); NULL: the processor */
     unsigned thread_ct;                 /* 0: one a processor */
     uint64_t memory_bytes;              /* for the solver's arrays and the sources' buffers */
     uint64_t max_epochs;                /* of a stage of a block of targets */

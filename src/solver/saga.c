@@ -1,5 +1,5 @@
 /*
- * Minibatch SAGA on the CPU: what all targets share is measured once, then the targets are solved
+ * Minibatch SAGA: what all targets share is measured once, then the targets are solved
  * in blocks that fit the memory.
  */
 #include <inttypes.h>
@@ -75,26 +75,6 @@ static int make_designs(struct dms_solver_run *run)
     return DMS_OK;
 }
 
-/* Bytes of everything when blocks have tile_ct tiles, with the share of it that is for polishing.
- */
-static uint64_t block_bytes(const struct dms_solver_run *run, uint64_t tile_ct, bool with_table)
-{
-    const struct dms_problem *problem = run->problem;
-    uint64_t lanes = DMS_LANES * sizeof(double);
-    uint64_t example_ct = problem->example_ct;
-    uint64_t scratch = (uint64_t)run->thread_ct * lanes * (4 * DMS_LARGEST_BATCH + example_ct);
-    /* Penalties of both precisions for two designs. */
-    uint64_t shared = scratch + 4 * lanes * example_ct;
-    uint64_t sources =
-        problem->source_bytes
-            ? problem->source_bytes(problem->context, tile_ct * DMS_LANES, DMS_LARGEST_BATCH)
-            : 0;
-
-    uint64_t bytes = shared + sources + tile_ct * dms_block_tile_bytes(problem, with_table);
-
-    return bytes + bytes / (DMS_POLISH_SHARE - 1) + 1;
-}
-
 /* The most tiles, up to `all`, that fit the memory; 0: not even one does. */
 static uint64_t fitting_tiles(const struct dms_solver_run *run, uint64_t all, bool with_table)
 {
@@ -103,7 +83,7 @@ static uint64_t fitting_tiles(const struct dms_solver_run *run, uint64_t all, bo
     while (low < high) {
         uint64_t middle = low + (high - low + 1) / 2;
 
-        if (block_bytes(run, middle, with_table) <= run->control->memory_bytes)
+        if (run->engine->fits(run, middle, with_table))
             low = middle;
         else
             high = middle - 1;
@@ -125,7 +105,7 @@ static int choose_block(struct dms_solver_run *run, size_t *target_ct)
         return dms_fail(DMS_ERR_INVALID,
                         "a block of %d targets needs %" PRIu64 " MiB of memory, and %" PRIu64
                         " MiB are allowed: allow more",
-                        DMS_LANES, block_bytes(run, 1, false) / 1048576 + 1,
+                        DMS_LANES, dms_block_bytes(run, 1, false) / 1048576 + 1,
                         run->control->memory_bytes / 1048576);
     /* Blocks of about one size. */
     tile_ct = (all + (all + tile_ct - 1) / tile_ct - 1) / ((all + tile_ct - 1) / tile_ct);
@@ -141,11 +121,12 @@ static int prepare(struct dms_solver_run *run)
         return rc;
     run->thread_ct = dms_pool_threads(run->pool);
     run->saga_rows = choose_batch(run->problem);
+    run->batch_rows = run->engine->largest_batch(run);
     run->scratch = dms_alloc(run->thread_ct, sizeof *run->scratch);
     if (!run->scratch)
         return DMS_ERR_NO_MEMORY;
     for (unsigned t = 0; rc == DMS_OK && t < run->thread_ct; t++)
-        rc = dms_tile_scratch_create(run->problem->example_ct, DMS_LARGEST_BATCH, &run->scratch[t]);
+        rc = dms_tile_scratch_create(run->problem->example_ct, run->batch_rows, &run->scratch[t]);
     return rc == DMS_OK ? make_designs(run) : rc;
 }
 
@@ -194,7 +175,9 @@ static int solve_block(struct dms_solver_run *run, uint64_t index, size_t first,
 int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_control *control)
 {
     struct dms_problem own = *problem;
-    struct dms_solver_run run = {.problem = &own, .control = control};
+    struct dms_solver_run run = {.problem = &own,
+                                 .control = control,
+                                 .engine = control->engine ? control->engine : &dms_cpu_engine};
     struct dms_cursor cursor = dms_cursor_begin(control->state, control->state_bytes);
     size_t block_targets = 0;
     uint64_t first_block = 0;

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pool.h"
+#include "solver/tile_polish.h"
 
 /* Epochs at one lambda after which SAGA counts as slow. */
 #define SLOW_EPOCHS 12
@@ -41,8 +42,10 @@ static enum dms_pass choose_pass(const struct dms_work_tile *work, bool sync)
 }
 
 /* After an epoch of SAGA. */
-static void note_epoch(struct dms_work_tile *work)
+static int note_epoch(struct dms_stage_work *stage, struct dms_work_tile *work)
 {
+    struct dms_panel *panel = &stage->panel;
+
     for (size_t l = 0; l < DMS_LANES; l++) {
         struct dms_target_path *path = work->paths[l];
 
@@ -52,12 +55,15 @@ static void note_epoch(struct dms_work_tile *work)
         if (work->epochs_at_lambda[l] >= SLOW_EPOCHS)
             work->accelerated = true;
         if (work->tile->lanes[l].diverged) {
-            for (size_t k = 0; k < work->tile->design->example_ct; k++)
-                dms_tile_set_weight(work->tile, k, l, 0);
-            dms_tile_set_bias(work->tile, l, path->mean);
+            int rc = panel->engine->clear_weights(panel, work->tile, l);
+
+            if (rc < 0)
+                return rc;
+            panel->engine->set_bias(panel, work->tile, l, path->mean);
             work->accelerated = true;
         }
     }
+    return DMS_OK;
 }
 
 /* Epochs to plan for the next lambda: one more after too few, one less after more than enough. */
@@ -104,9 +110,8 @@ static void judge(struct dms_stage_work *stage, struct dms_work_tile *work)
 static int validate(struct dms_stage_work *stage)
 {
     bool any = false;
-    int rc = DMS_OK;
 
-    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++) {
+    for (size_t t = 0; t < stage->tile_ct; t++) {
         bool wanted = false;
 
         for (size_t l = 0; l < DMS_LANES; l++) {
@@ -114,11 +119,9 @@ static int validate(struct dms_stage_work *stage)
             wanted = wanted || stage->tiles[t].accepted[l];
         }
         any = any || wanted;
-        rc = dms_tile_begin(stage->tiles[t].tile, wanted ? DMS_PASS_VALIDATE : DMS_PASS_NONE);
+        stage->tiles[t].tile->pass = wanted ? DMS_PASS_VALIDATE : DMS_PASS_NONE;
     }
-    if (rc == DMS_OK && any && stage->has_validation)
-        rc = dms_stage_run_pass(stage, &stage->validation, 0);
-    return rc;
+    return any && stage->has_validation ? dms_stage_run_pass(stage, &stage->validation, 0) : DMS_OK;
 }
 
 /* Moves an accepted target on. */
@@ -133,9 +136,9 @@ static int advance_target(struct dms_stage_work *stage, struct dms_work_tile *wo
         dms_target_path_advance(path, stage->block->run->problem, lane->gap, lane->weight_ct,
                                 lane->squared_error, &best);
         if (best)
-            rc = dms_stage_extract_model(work, l, &path->best);
+            rc = dms_stage_extract_model(stage, work, l, &path->best);
     } else {
-        rc = dms_stage_extract_model(work, l, &path->model);
+        rc = dms_stage_extract_model(stage, work, l, &path->model);
         path->gap = lane->gap;
         path->finished = true;
     }
@@ -144,7 +147,7 @@ static int advance_target(struct dms_stage_work *stage, struct dms_work_tile *wo
     lane->moving = !path->finished;
     work->epochs_at_lambda[l] = 0;
     path->pass_ct = 0;
-    dms_tile_restart(work->tile, l);
+    stage->panel.engine->restart(&stage->panel, work->tile, l);
     return rc;
 }
 
@@ -182,8 +185,9 @@ static int begin_polish(struct dms_stage_work *stage, size_t *next)
     for (; *next < stage->tile_ct * DMS_LANES && (used == 0 || used < room); ++*next) {
         struct dms_work_tile *work = &stage->tiles[*next / DMS_LANES];
         size_t l = *next % DMS_LANES;
-        int rc =
-            needs_polish(work, l) ? dms_tile_begin_polish(work->tile, l, stage->tolerance) : DMS_OK;
+        int rc = needs_polish(work, l)
+                     ? dms_tile_begin_polish(&stage->panel, work->tile, l, stage->tolerance)
+                     : DMS_OK;
 
         if (rc < 0)
             return rc;
@@ -197,29 +201,28 @@ static int begin_polish(struct dms_stage_work *stage, size_t *next)
 static int count_pairs(struct dms_stage_work *stage)
 {
     bool any = false;
-    int rc = DMS_OK;
 
-    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++) {
+    for (size_t t = 0; t < stage->tile_ct; t++) {
         struct dms_tile *tile = stage->tiles[t].tile;
         bool some = false;
 
         for (size_t l = 0; l < DMS_LANES; l++)
             some = some || tile->polish[l];
-        rc = dms_tile_begin(tile, some ? DMS_PASS_PAIRS : DMS_PASS_NONE);
+        tile->pass = some ? DMS_PASS_PAIRS : DMS_PASS_NONE;
         any = any || some;
     }
-    return rc == DMS_OK && any ? dms_stage_run_pass(stage, &stage->source, stage->block->epoch)
-                               : rc;
+    return any ? dms_stage_run_pass(stage, &stage->source, stage->block->epoch) : DMS_OK;
 }
 
 /* A task of the pool: solves what is being polished in one tile. */
 static int end_polish(void *context, size_t t)
 {
-    const struct dms_stage_work *stage = context;
+    struct dms_stage_work *stage = context;
     struct dms_work_tile *work = &stage->tiles[t];
 
     for (size_t l = 0; l < DMS_LANES; l++) {
-        int rc = work->tile->polish[l] ? dms_tile_end_polish(work->tile, l) : DMS_END;
+        int rc =
+            work->tile->polish[l] ? dms_tile_end_polish(&stage->panel, work->tile, l) : DMS_END;
 
         if (rc < 0)
             return rc;
@@ -247,18 +250,32 @@ static int polish_targets(struct dms_stage_work *stage)
     return rc;
 }
 
-/* The steps of an accelerated tile. Polished targets have taken theirs. */
-static int accelerate(struct dms_work_tile *work)
+/* One step of each tile that was evaluated. Polished targets have taken theirs: all that are
+ * accelerated move again afterwards. */
+static int take_steps(struct dms_stage_work *stage)
 {
-    int rc = dms_tile_accelerate(work->tile, work->settle);
+    int rc;
 
-    for (size_t l = 0; l < DMS_LANES; l++) {
-        struct dms_target_path *path = work->paths[l];
+    for (size_t t = 0; t < stage->tile_ct; t++) {
+        struct dms_work_tile *work = &stage->tiles[t];
 
-        if (!path || path->finished)
+        if (work->pass != DMS_PASS_EVALUATE)
             continue;
-        work->tile->lanes[l].moving = true;
-        path->pass_ct++;
+        work->tile->step = work->accelerated ? DMS_STEP_ACCELERATE : DMS_STEP_DESCEND;
+        memcpy(work->tile->settle, work->settle, sizeof work->settle);
+    }
+    rc = stage->panel.engine->step(&stage->panel);
+    for (size_t t = 0; t < stage->tile_ct; t++) {
+        struct dms_work_tile *work = &stage->tiles[t];
+
+        for (size_t l = 0; l < DMS_LANES; l++) {
+            struct dms_target_path *path = work->paths[l];
+
+            if (work->pass != DMS_PASS_EVALUATE || !work->accelerated || !path || path->finished)
+                continue;
+            work->tile->lanes[l].moving = true;
+            path->pass_ct++;
+        }
     }
     return rc;
 }
@@ -267,33 +284,24 @@ static int accelerate(struct dms_work_tile *work)
  * taken: the gaps stay those of the weights. */
 static int follow_passes(struct dms_stage_work *stage, bool last)
 {
-    int rc;
+    int rc = DMS_OK;
 
-    for (size_t t = 0; t < stage->tile_ct; t++) {
+    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++) {
         struct dms_work_tile *work = &stage->tiles[t];
 
         memset(work->accepted, 0, sizeof work->accepted);
         if (work->pass == DMS_PASS_SAGA)
-            note_epoch(work);
+            rc = note_epoch(stage, work);
         if (work->pass == DMS_PASS_EVALUATE)
             judge(stage, work);
     }
-    rc = validate(stage);
+    if (rc == DMS_OK)
+        rc = validate(stage);
     for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++)
         rc = advance_targets(stage, &stage->tiles[t]);
     if (rc == DMS_OK && !last)
         rc = polish_targets(stage);
-    for (size_t t = 0; rc == DMS_OK && !last && t < stage->tile_ct; t++) {
-        struct dms_work_tile *work = &stage->tiles[t];
-
-        if (work->pass != DMS_PASS_EVALUATE)
-            continue;
-        if (work->accelerated)
-            rc = accelerate(work);
-        else
-            dms_tile_descend(work->tile);
-    }
-    return rc;
+    return rc == DMS_OK && !last ? take_steps(stage) : rc;
 }
 
 /* ---- a stage ---- */
@@ -329,16 +337,15 @@ static int report(const struct dms_stage_work *stage)
 /* One pass of every tile and what follows from it. */
 static int run_epoch(struct dms_stage_work *stage, bool sync, bool last)
 {
-    int rc = DMS_OK;
+    int rc;
 
-    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++) {
+    for (size_t t = 0; t < stage->tile_ct; t++) {
         struct dms_work_tile *work = &stage->tiles[t];
 
         work->pass = choose_pass(work, sync);
-        rc = dms_tile_begin(work->tile, work->pass);
+        work->tile->pass = work->pass;
     }
-    if (rc == DMS_OK)
-        rc = dms_stage_run_pass(stage, &stage->source, stage->block->epoch);
+    rc = dms_stage_run_pass(stage, &stage->source, stage->block->epoch);
     return rc == DMS_OK ? follow_passes(stage, last) : rc;
 }
 
@@ -355,7 +362,7 @@ static int abandon(struct dms_stage_work *stage)
                 continue;
             path->gap = stage->tiles[t].tile->lanes[l].gap;
             if (path->path_ct == 0)
-                rc = dms_stage_extract_model(&stage->tiles[t], l, &path->best);
+                rc = dms_stage_extract_model(stage, &stage->tiles[t], l, &path->best);
             /* What is left open by the refit, the certificate stage may still prove. */
             if (stage->block->stage == DMS_STAGE_REFIT)
                 path->finished = true;
@@ -409,7 +416,7 @@ int dms_stage_open(struct dms_block *block, struct dms_stage_work *stage)
     stage->tolerance = problem->tolerance * (block->stage == DMS_STAGE_REFIT ? 0.9 : 1);
     if (block->stage == DMS_STAGE_PATH && problem->row_ct[DMS_ROLE_VALIDATION] > 0) {
         rc = problem->open(problem->context, DMS_ROLE_VALIDATION, false, block->first,
-                           block->target_ct, DMS_LARGEST_BATCH, &stage->validation);
+                           block->target_ct, run->batch_rows, &stage->validation);
         stage->has_validation = rc == DMS_OK;
     }
     return rc;

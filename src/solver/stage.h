@@ -4,8 +4,6 @@
 #ifndef DMS_SOLVER_STAGE_H
 #define DMS_SOLVER_STAGE_H
 
-#include <stdatomic.h>
-
 #include "solver/block.h"
 
 /* Passes after which the tiles are built anew. */
@@ -37,11 +35,9 @@ struct dms_stage_work {
     enum dms_method method;
     struct dms_batch_source source, validation;
     bool has_source, has_validation;
-    struct dms_work_tile *tiles;
+    struct dms_panel panel;      /* the tiles' arithmetic */
+    struct dms_work_tile *tiles; /* in the order of the panel */
     size_t tile_ct;
-    /* of the pass under way */
-    const struct dms_batch *batch;
-    atomic_size_t next_tile;
 };
 
 /* Opens what the block's present stage needs; close after a failure, too. */
@@ -62,11 +58,10 @@ void dms_stage_free_tiles(struct dms_stage_work *stage);
 int dms_stage_collect_models(struct dms_stage_work *stage);
 
 /* The weights of lane l and its bias, zeros left out; replaces what *model held. */
-int dms_stage_extract_model(const struct dms_work_tile *work, size_t l,
-                            struct dms_sparse_model *model);
+int dms_stage_extract_model(struct dms_stage_work *stage, const struct dms_work_tile *work,
+                            size_t l, struct dms_sparse_model *model);
 
-/* Puts every batch of a pass through all tiles, which dms_tile_begin prepared for it; then ends the
- * pass in all tiles. */
+/* A pass of all tiles, of the kind that each one's `pass` says. */
 int dms_stage_run_pass(struct dms_stage_work *stage, struct dms_batch_source *source,
                        uint64_t epoch);
 

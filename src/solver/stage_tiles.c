@@ -9,80 +9,45 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/pool.h"
 
 /* ---- passes ---- */
-
-static int tile_task(void *context, size_t thread)
-{
-    struct dms_stage_work *stage = context;
-    struct dms_tile_scratch *scratch = &stage->block->run->scratch[thread];
-    size_t t;
-
-    while ((t = atomic_fetch_add(&stage->next_tile, 1)) < stage->tile_ct)
-        dms_tile_batch(stage->tiles[t].tile, stage->batch, scratch);
-    return DMS_OK;
-}
 
 int dms_stage_run_pass(struct dms_stage_work *stage, struct dms_batch_source *source,
                        uint64_t epoch)
 {
-    struct dms_solver_run *run = stage->block->run;
-    size_t task_ct = stage->tile_ct < run->thread_ct ? stage->tile_ct : run->thread_ct;
-    int rc = source->seek(source->context, epoch);
+    struct dms_panel *panel = &stage->panel;
+    int rc = panel->engine->begin(panel);
 
+    if (rc == DMS_OK)
+        rc = source->seek(source->context, epoch);
     while (rc == DMS_OK) {
-        rc = source->next(source->context, &stage->batch);
+        const struct dms_batch *batch;
+
+        rc = source->next(source->context, &batch);
         if (rc != DMS_OK)
             break;
-        atomic_store(&stage->next_tile, 0);
-        rc = dms_pool_run(run->pool, task_ct, tile_task, stage);
-        source->release(source->context, stage->batch);
+        rc = panel->engine->batch(panel, batch);
+        source->release(source->context, batch);
     }
-    if (rc != DMS_END)
-        return rc;
-    rc = DMS_OK;
-    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++)
-        rc = dms_tile_end(stage->tiles[t].tile);
-    return rc;
+    return rc == DMS_END ? panel->engine->end(panel) : rc;
 }
 
 /* ---- tiles and models ---- */
 
 void dms_stage_free_tiles(struct dms_stage_work *stage)
 {
-    for (size_t t = 0; t < stage->tile_ct; t++)
-        dms_tile_free(stage->tiles[t].tile);
+    if (stage->panel.engine)
+        stage->panel.engine->close(&stage->panel);
+    stage->panel.engine = NULL;
     free(stage->tiles);
     stage->tiles = NULL;
     stage->tile_ct = 0;
 }
 
-int dms_stage_extract_model(const struct dms_work_tile *work, size_t l,
-                            struct dms_sparse_model *model)
+int dms_stage_extract_model(struct dms_stage_work *stage, const struct dms_work_tile *work,
+                            size_t l, struct dms_sparse_model *model)
 {
-    const struct dms_tile *tile = work->tile;
-    size_t example_ct = tile->design->example_ct;
-    size_t weight_ct = 0, at = 0;
-
-    dms_sparse_model_free(model);
-    for (size_t k = 0; k < example_ct; k++)
-        weight_ct += dms_tile_weight(tile, k, l) != 0;
-    model->examples = dms_alloc(weight_ct, sizeof *model->examples);
-    model->weights = dms_alloc(weight_ct, sizeof *model->weights);
-    if (!model->examples || !model->weights)
-        return DMS_ERR_NO_MEMORY;
-    for (size_t k = 0; k < example_ct; k++) {
-        double weight = dms_tile_weight(tile, k, l);
-
-        if (weight != 0) {
-            model->examples[at] = (uint32_t)k;
-            model->weights[at++] = weight;
-        }
-    }
-    model->weight_ct = weight_ct;
-    model->bias = tile->lanes[l].bias;
-    return DMS_OK;
+    return stage->panel.engine->extract(&stage->panel, work->tile, l, model);
 }
 
 /* Takes all targets that are still moving out of the tiles, as models. */
@@ -98,7 +63,7 @@ int dms_stage_collect_models(struct dms_stage_work *stage)
             if (!path || path->finished)
                 continue;
             path->slow = path->slow || (work->accelerated && stage->method == DMS_METHOD_SAGA);
-            rc = dms_stage_extract_model(work, l, &path->model);
+            rc = dms_stage_extract_model(stage, work, l, &path->model);
             if (rc < 0)
                 return rc;
         }
@@ -106,7 +71,8 @@ int dms_stage_collect_models(struct dms_stage_work *stage)
     return DMS_OK;
 }
 
-static void place_target(struct dms_work_tile *work, size_t l, struct dms_target_path *path)
+static int place_target(struct dms_stage_work *stage, struct dms_work_tile *work, size_t l,
+                        struct dms_target_path *path)
 {
     struct dms_lane *lane = &work->tile->lanes[l];
 
@@ -117,8 +83,8 @@ static void place_target(struct dms_work_tile *work, size_t l, struct dms_target
     lane->column = path->column;
     lane->self = path->self;
     lane->lambda = path->lambda;
-    for (size_t i = 0; i < path->model.weight_ct; i++)
-        dms_tile_set_weight(work->tile, path->model.examples[i], l, path->model.weights[i]);
+    return stage->panel.engine->set_weights(&stage->panel, work->tile, l, path->model.weight_ct,
+                                            path->model.examples, path->model.weights);
 }
 
 /* The bound of Gazagnadou, Gower and Salmon 2019 (prop. 3.8 and 3.11) on the step of SAGA with
@@ -142,7 +108,7 @@ static double saga_step(const struct dms_design *design, uint32_t batch_rows)
 
 static int build_tile(struct dms_stage_work *stage, struct dms_work_tile *work, bool accelerated)
 {
-    int rc = dms_tile_create(stage->design, stage->real_bytes, !accelerated, &work->tile);
+    int rc = stage->panel.engine->add_tile(&stage->panel, !accelerated, &work->tile);
 
     if (rc < 0)
         return rc;
@@ -163,12 +129,11 @@ static int place_targets(struct dms_stage_work *stage, bool slow)
 
     for (size_t i = 0; i < block->target_ct; i++) {
         struct dms_target_path *path = &block->paths[i];
+        int rc;
 
         if (path->finished || path->slow != slow)
             continue;
         if (lane == DMS_LANES) {
-            int rc;
-
             work = &stage->tiles[stage->tile_ct];
             rc = build_tile(stage, work, accelerated);
             if (rc < 0)
@@ -176,7 +141,9 @@ static int place_targets(struct dms_stage_work *stage, bool slow)
             stage->tile_ct++;
             lane = 0;
         }
-        place_target(work, lane++, path);
+        rc = place_target(stage, work, lane++, path);
+        if (rc < 0)
+            return rc;
     }
     return DMS_OK;
 }
@@ -191,7 +158,7 @@ static int open_source(struct dms_stage_work *stage)
     if (stage->has_source)
         stage->source.close(stage->source.context);
     rc = run->problem->open(run->problem->context, stage->role, saga, stage->block->first,
-                            stage->block->target_ct, saga ? run->saga_rows : DMS_LARGEST_BATCH,
+                            stage->block->target_ct, saga ? run->saga_rows : run->batch_rows,
                             &stage->source);
     stage->has_source = rc == DMS_OK;
     return rc;
@@ -201,17 +168,16 @@ static int open_source(struct dms_stage_work *stage)
 static int find_moments(struct dms_stage_work *stage)
 {
     bool weighted = false;
-    int rc = DMS_OK;
+    int rc;
 
-    for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++)
-        rc = dms_tile_begin(stage->tiles[t].tile, DMS_PASS_MOMENTS);
-    if (rc == DMS_OK)
-        rc = dms_stage_run_pass(stage, &stage->source, 0);
+    for (size_t t = 0; t < stage->tile_ct; t++)
+        stage->tiles[t].tile->pass = DMS_PASS_MOMENTS;
+    rc = dms_stage_run_pass(stage, &stage->source, 0);
     for (size_t t = 0; rc == DMS_OK && t < stage->tile_ct; t++) {
         bool counts = stage->tiles[t].tile->weighted;
 
         weighted = weighted || counts;
-        rc = dms_tile_begin(stage->tiles[t].tile, counts ? DMS_PASS_COUNTS : DMS_PASS_NONE);
+        stage->tiles[t].tile->pass = counts ? DMS_PASS_COUNTS : DMS_PASS_NONE;
     }
     if (rc == DMS_OK && weighted)
         rc = dms_stage_run_pass(stage, &stage->source, 0);
@@ -227,10 +193,30 @@ static int find_moments(struct dms_stage_work *stage)
             path->row_weight = lane->row_weight;
             path->mean = lane->mean;
             path->null_deviance = lane->null_deviance;
-            dms_tile_set_bias(stage->tiles[t].tile, l,
-                              path->model.weight_ct > 0 ? path->model.bias : lane->mean);
+            stage->panel.engine->set_bias(&stage->panel, stage->tiles[t].tile, l,
+                                          path->model.weight_ct > 0 ? path->model.bias
+                                                                    : lane->mean);
         }
     return DMS_OK;
+}
+
+/* A panel with room for all unfinished targets: slow ones and others have tiles of their own. */
+static int open_panel(struct dms_stage_work *stage)
+{
+    const struct dms_block *block = stage->block;
+    size_t tile_max = dms_block_unfinished_ct(block) / DMS_LANES + 2;
+
+    stage->tiles = dms_alloc(tile_max, sizeof *stage->tiles);
+    if (!stage->tiles)
+        return DMS_ERR_NO_MEMORY;
+    stage->panel = (struct dms_panel){.engine = block->run->engine,
+                                      .run = block->run,
+                                      .design = stage->design,
+                                      .real_bytes = stage->real_bytes,
+                                      .output_stride = block->target_ct + DMS_LANES,
+                                      .batch_rows = block->run->batch_rows,
+                                      .tile_max = tile_max};
+    return stage->panel.engine->open(&stage->panel);
 }
 
 int dms_stage_build_tiles(struct dms_stage_work *stage)
@@ -245,10 +231,9 @@ int dms_stage_build_tiles(struct dms_stage_work *stage)
         if (rc < 0)
             return rc;
     }
-    stage->tiles = dms_alloc(stage->block->target_ct / DMS_LANES + 2, sizeof *stage->tiles);
-    if (!stage->tiles)
-        return DMS_ERR_NO_MEMORY;
-    rc = place_targets(stage, true);
+    rc = open_panel(stage);
+    if (rc == DMS_OK)
+        rc = place_targets(stage, true);
     if (rc == DMS_OK)
         rc = place_targets(stage, false);
     return rc == DMS_OK ? find_moments(stage) : rc;

@@ -87,7 +87,7 @@ int dms_tile_create(struct dms_design *design, size_t real_bytes, bool with_tabl
 
     if (!made)
         return rc;
-    made->design = design;
+    dms_tile_init_lanes(made, design);
     made->kernels = real_bytes == sizeof(float) ? variant->f32 : variant->f64;
     made->updates = dms_lane_updates_get(real_bytes);
     made->used_penalties = dms_design_penalties(design, real_bytes);
@@ -97,8 +97,6 @@ int dms_tile_create(struct dms_design *design, size_t real_bytes, bool with_tabl
         made->table = allocate_lanes(design->row_ct, real_bytes);
     if (!made->used_penalties || !made->weights || !made->averages || (with_table && !made->table))
         goto out;
-    for (size_t l = 0; l < DMS_LANES; l++)
-        made->lanes[l] = (struct dms_lane){.self = -1, .gap = NAN, .momentum = 1, .pure = true};
     *tile = made;
     made = NULL;
     rc = DMS_OK;
@@ -296,26 +294,6 @@ static void evaluate_batch(struct dms_tile *tile, const struct dms_batch *batch,
     tile->updates->accumulate(example_ct * DMS_LANES, scratch->sums, tile->averages);
 }
 
-/* Fills in what a step of this batch needs, and moves the centres: they have no penalty. */
-static void prepare_step(struct dms_tile *tile, size_t batch_rows, struct dms_lane_step *step)
-{
-    double rows = (double)tile->design->row_ct;
-
-    for (size_t l = 0; l < DMS_LANES; l++) {
-        const struct dms_lane *lane = &tile->lanes[l];
-        double change = step->correction_sum[l];
-        bool moving = lane->moving && lane->row_weight > 0;
-        double eta = moving ? tile->step_scale * lane->row_weight / rows : 0;
-
-        step->average_scale[l] = lane->row_weight > 0 ? 1 / lane->row_weight : 0;
-        step->batch_scale[l] = step->average_scale[l] * rows / (double)batch_rows;
-        step->step[l] = eta;
-        step->threshold[l] = eta * lane->lambda;
-        tile->centre[l] -= eta * (change * step->batch_scale[l] + tile->centre_average[l]);
-        tile->centre_average[l] += change * step->average_scale[l];
-    }
-}
-
 static void saga_batch(struct dms_tile *tile, const struct dms_batch *batch,
                        struct dms_tile_scratch *scratch)
 {
@@ -327,7 +305,7 @@ static void saga_batch(struct dms_tile *tile, const struct dms_batch *batch,
                             scratch->residuals, step.correction_sum);
     tile->kernels->multiply_transposed(batch->mask_columns, example_ct, batch->row_ct, example_ct,
                                        scratch->residuals, scratch->sums, scratch->workspace);
-    prepare_step(tile, batch->row_ct, &step);
+    dms_tile_prepare_step(tile, batch->row_ct, &step);
     memset(tile->shift, 0, sizeof tile->shift);
     tile->updates->step(example_ct, &step, scratch->sums, tile->design->means,
                         tile->design->inverse_variances, tile->used_penalties, tile->averages,
@@ -375,44 +353,21 @@ void dms_tile_batch(struct dms_tile *tile, const struct dms_batch *batch,
 
 /* ---- before and after ---- */
 
-int dms_tile_begin(struct dms_tile *tile, enum dms_pass pass)
+int dms_tile_begin(struct dms_tile *tile)
 {
     size_t value_ct = tile->design->example_ct * DMS_LANES;
 
-    tile->pass = pass;
-    memset(&tile->sums, 0, sizeof tile->sums);
-    memset(tile->row_ct, 0, sizeof tile->row_ct);
-    memset(tile->moment, 0, sizeof tile->moment);
-    if (pass == DMS_PASS_EVALUATE)
+    dms_tile_clear_sums(tile);
+    if (tile->pass == DMS_PASS_EVALUATE)
         memset(tile->averages, 0, value_ct * sizeof(double));
-    if (pass == DMS_PASS_COUNTS && !tile->counts) {
+    if (tile->pass == DMS_PASS_COUNTS && !tile->counts) {
         tile->counts = allocate_lanes(tile->design->example_ct, sizeof(double));
         if (!tile->counts)
             return DMS_ERR_NO_MEMORY;
-    } else if (pass == DMS_PASS_COUNTS) {
+    } else if (tile->pass == DMS_PASS_COUNTS) {
         memset(tile->counts, 0, value_ct * sizeof(double));
     }
     return DMS_OK;
-}
-
-static void end_moments(struct dms_tile *tile)
-{
-    for (size_t l = 0; l < DMS_LANES; l++) {
-        struct dms_lane *lane = &tile->lanes[l];
-        double row_weight = tile->row_ct[l];
-        double shift = row_weight > 0 ? tile->moment[0][l] / row_weight : 0;
-        double square = tile->moment[1][l] - row_weight * shift * shift;
-
-        lane->row_weight = row_weight;
-        lane->mean = row_weight > 0 ? tile->first[l] + shift : 0;
-        /* A constant has no deviance but what rounding leaves of it. */
-        if (!(square > 1e-14 * tile->moment[1][l]))
-            square = 0;
-        lane->null_deviance = row_weight > 0 ? square / (2 * row_weight) : 0;
-        tile->centre[l] = lane->mean;
-        if (lane->used && (lane->nonfinite || lane->self >= 0))
-            tile->weighted = true;
-    }
 }
 
 /* The mean of example k over the rows of lane l; exactly 0 or 1 where it is constant. */
@@ -467,7 +422,6 @@ static int end_counts(struct dms_tile *tile)
 /* The gap of every lane, from the average gradient and the sums of an evaluation. */
 static void measure_gaps(struct dms_tile *tile)
 {
-    struct dms_certificate certificate;
     double norm[DMS_LANES] = {0}, largest[DMS_LANES] = {0};
     size_t weight_ct[DMS_LANES] = {0};
 
@@ -488,36 +442,17 @@ static void measure_gaps(struct dms_tile *tile)
             largest[l] = fmax(largest[l], fabs(dms_tile_gradient(tile, k, l)) / scale);
         }
     }
-    for (size_t l = 0; l < DMS_LANES; l++) {
-        struct dms_lane *lane = &tile->lanes[l];
-
-        certificate = (struct dms_certificate){.row_weight = lane->row_weight,
-                                               .residual_sum = tile->sums.residual[l],
-                                               .residual_square = tile->sums.square[l],
-                                               .output_product = tile->sums.output[l],
-                                               .largest_gradient = largest[l],
-                                               .weighted_norm = norm[l],
-                                               .lambda = lane->lambda,
-                                               .null_deviance = lane->null_deviance};
-        lane->gap = lane->used ? dms_certificate_gap(&certificate) : 0;
-        lane->largest_gradient = largest[l];
-        lane->weight_ct = weight_ct[l];
-    }
+    dms_tile_find_gaps(tile, norm, largest, weight_ct);
 }
 
-/* Sums of x e become the average gradient of the centred masks; then the best bias is taken, which
- * leaves the table, and with it its average, as they are. */
+/* Sums of x e become the average gradient of the centred masks. */
 static void end_evaluation(struct dms_tile *tile)
 {
     double scale[DMS_LANES];
 
-    for (size_t l = 0; l < DMS_LANES; l++) {
-        double row_weight = tile->lanes[l].row_weight;
-
-        scale[l] = row_weight > 0 ? 1 / row_weight : 0;
-        tile->centre_average[l] = tile->sums.residual[l] * scale[l];
-        tile->residual_mean[l] = tile->centre_average[l];
-    }
+    dms_tile_find_residual_means(tile);
+    for (size_t l = 0; l < DMS_LANES; l++)
+        scale[l] = tile->lanes[l].row_weight > 0 ? 1 / tile->lanes[l].row_weight : 0;
     for (size_t k = 0; k < tile->design->example_ct; k++)
         for (size_t l = 0; l < DMS_LANES; l++) {
             double *average = &tile->averages[k * DMS_LANES + l];
@@ -525,10 +460,7 @@ static void end_evaluation(struct dms_tile *tile)
             *average = *average * scale[l] - tile->design->means[k] * tile->centre_average[l];
         }
     measure_gaps(tile);
-    for (size_t l = 0; l < DMS_LANES; l++) {
-        tile->centre[l] -= tile->centre_average[l];
-        tile->lanes[l].bias = tile->centre[l] - tile->shift[l];
-    }
+    dms_tile_take_best_bias(tile);
 }
 
 int dms_tile_end(struct dms_tile *tile)
@@ -540,22 +472,19 @@ int dms_tile_end(struct dms_tile *tile)
     case DMS_PASS_PAIRS:
         break;
     case DMS_PASS_MOMENTS:
-        end_moments(tile);
+        dms_tile_end_moments(tile);
         break;
     case DMS_PASS_COUNTS:
         rc = end_counts(tile);
         break;
     case DMS_PASS_SAGA:
-        for (size_t l = 0; l < DMS_LANES; l++)
-            tile->lanes[l].diverged = !isfinite(tile->sums.square[l]);
+        dms_tile_find_divergence(tile);
         break;
     case DMS_PASS_EVALUATE:
         end_evaluation(tile);
         break;
     case DMS_PASS_VALIDATE:
-        for (size_t l = 0; l < DMS_LANES; l++)
-            tile->lanes[l].squared_error =
-                tile->row_ct[l] > 0 ? tile->sums.square[l] / tile->row_ct[l] : NAN;
+        dms_tile_end_validation(tile);
         break;
     }
     tile->pass = DMS_PASS_NONE;
@@ -598,7 +527,7 @@ static double proximal_point(const struct dms_tile *tile, size_t k, size_t l)
                   step * lane->lambda * load(tile->used_penalties, at, real_bytes));
 }
 
-void dms_tile_descend(struct dms_tile *tile)
+static void descend(struct dms_tile *tile)
 {
     size_t real_bytes = tile->kernels->real_bytes;
 
@@ -630,7 +559,7 @@ static void proximal_points(struct dms_tile *tile, double *restart)
     }
 }
 
-int dms_tile_accelerate(struct dms_tile *tile, const bool *settle)
+static int accelerate(struct dms_tile *tile)
 {
     size_t real_bytes = tile->kernels->real_bytes;
     double restart[DMS_LANES] = {0}, push[DMS_LANES] = {0};
@@ -642,19 +571,9 @@ int dms_tile_accelerate(struct dms_tile *tile, const bool *settle)
         memcpy(tile->previous, tile->weights, tile->design->example_ct * DMS_LANES * real_bytes);
     }
     proximal_points(tile, restart);
-    for (size_t l = 0; l < DMS_LANES; l++) {
-        struct dms_lane *lane = &tile->lanes[l];
-        double next;
-
-        if (!lane->moving)
-            continue;
-        if (restart[l] > 0 || settle[l])
-            lane->momentum = 1;
-        next = (1 + sqrt(1 + 4 * lane->momentum * lane->momentum)) / 2;
-        push[l] = settle[l] ? 0 : (lane->momentum - 1) / next;
-        lane->momentum = settle[l] ? 1 : next;
-        lane->pure = push[l] == 0;
-    }
+    for (size_t l = 0; l < DMS_LANES; l++)
+        if (tile->lanes[l].moving)
+            push[l] = dms_tile_push(tile, l, restart[l]);
     for (size_t k = 0; k < tile->design->example_ct; k++)
         for (size_t l = 0; l < DMS_LANES; l++) {
             size_t at = k * DMS_LANES + l;
@@ -665,5 +584,17 @@ int dms_tile_accelerate(struct dms_tile *tile, const bool *settle)
                       push[l] == 0 ? next : next + push[l] * (next - tile->averages[at]));
         }
     update_shifts(tile);
+    return DMS_OK;
+}
+
+int dms_tile_step(struct dms_tile *tile)
+{
+    enum dms_step step = tile->step;
+
+    tile->step = DMS_STEP_NONE;
+    if (step == DMS_STEP_ACCELERATE)
+        return accelerate(tile);
+    if (step == DMS_STEP_DESCEND)
+        descend(tile);
     return DMS_OK;
 }

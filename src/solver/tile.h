@@ -29,6 +29,16 @@ enum dms_pass {
     DMS_PASS_PAIRS,    /* pairs of examples of the lanes that are polished */
 };
 
+/* What dms_tile_step does: a proximal gradient step of all moving lanes from the gradient that
+ * DMS_PASS_EVALUATE found. */
+enum dms_step {
+    DMS_STEP_NONE,
+    DMS_STEP_DESCEND, /* a plain one; the table and its average stay as they are */
+    /* With momentum (Beck and Teboulle 2009, with the restart of O'Donoghue and Candes 2015,
+     * sec. 3.2). A lane with `settle` gets the plain proximal point, without momentum. */
+    DMS_STEP_ACCELERATE,
+};
+
 /* What a lane is about, and what the last pass found. */
 struct dms_lane {
     bool used;
@@ -59,9 +69,12 @@ struct dms_tile {
     struct dms_lane lanes[DMS_LANES];
     bool weighted; /* some row has weight 0 for some lane: see counts */
     enum dms_pass pass;
+    enum dms_step step;
+    bool settle[DMS_LANES];
     double step_scale; /* eta of SAGA in the metric of the inverse variances */
     double eigenvalue; /* bound on the curvature for accelerated steps */
 
+    /* Arrays of the processor's own; another engine has them elsewhere. */
     void *weights;    /* examples x lanes, real */
     double *averages; /* examples x lanes: gradient average of the table, centred */
     void *table;      /* rows x lanes, real; NULL: the tile is not for SAGA */
@@ -69,6 +82,7 @@ struct dms_tile {
     double *counts; /* weighted tiles: rows with weight that have the example, else NULL */
     void *penalties; /* of a weighted tile; others take the design's */
     const void *used_penalties;
+
     double centre[DMS_LANES];
     double centre_average[DMS_LANES]; /* average of the table */
     double residual_mean[DMS_LANES];  /* of the last evaluation */
@@ -84,6 +98,8 @@ struct dms_tile {
  * from some hundred rows on; of 4,096 rows the outputs of many targets are in more pages than the
  * processor keeps at hand, which took three times as long with 640 targets of 500 examples. */
 #define DMS_LARGEST_BATCH 1024
+/* Rows of a batch on any device. */
+#define DMS_BATCH_ROWS_MAX 4096
 
 /* What one thread needs to work on a batch. */
 struct dms_tile_scratch {
@@ -103,26 +119,16 @@ void dms_tile_free(struct dms_tile *tile);
 /* Bytes of a tile, for dividing memory: with or without what SAGA and acceleration need. */
 uint64_t dms_tile_bytes(size_t example_ct, uint64_t row_ct, size_t real_bytes, bool with_table);
 
-/* Begins a pass; then every batch of the pass goes to dms_tile_batch; then the pass is ended. */
-int dms_tile_begin(struct dms_tile *tile, enum dms_pass pass);
+/* Begins the pass that `pass` says; then every batch of it goes to dms_tile_batch; then it is
+ * ended.
+ */
+int dms_tile_begin(struct dms_tile *tile);
 void dms_tile_batch(struct dms_tile *tile, const struct dms_batch *batch,
                     struct dms_tile_scratch *scratch);
 int dms_tile_end(struct dms_tile *tile);
 
-/* One plain proximal gradient step of all moving lanes from the gradient that DMS_PASS_EVALUATE
- * found; the table and its average stay as they are. */
-void dms_tile_descend(struct dms_tile *tile);
-
-/* One accelerated proximal gradient step of all moving lanes from the gradient that
- * DMS_PASS_EVALUATE found (Beck and Teboulle 2009, with the restart of O'Donoghue and Candes 2015,
- * sec. 3.2). A lane with `settle` gets the plain proximal point, without momentum. */
-int dms_tile_accelerate(struct dms_tile *tile, const bool *settle);
-
-/* Polishing lane l (see solver/polish.h): begun after DMS_PASS_EVALUATE, unless too many examples
- * matter to it; then a pass DMS_PASS_PAIRS; then ended, which puts the solution in place of the
- * lane's weights. */
-int dms_tile_begin_polish(struct dms_tile *tile, size_t l, double tolerance);
-int dms_tile_end_polish(struct dms_tile *tile, size_t l);
+/* Does what `step` says, and sets it to DMS_STEP_NONE. */
+int dms_tile_step(struct dms_tile *tile);
 
 /* What a batch of DMS_PASS_PAIRS does; row_weights as gathered, for weighted tiles. */
 void dms_tile_count_pairs(struct dms_tile *tile, const struct dms_batch *batch,
@@ -143,5 +149,36 @@ void dms_tile_set_weight(struct dms_tile *tile, size_t example, size_t lane, dou
 
 /* To be called after dms_tile_set_weight: centre such that the bias is `bias`. */
 void dms_tile_set_bias(struct dms_tile *tile, size_t lane, double bias);
+
+/* ---- the numbers of lanes (tile_lanes.c): what follows from sums over rows and examples, wherever
+ * they were taken ---- */
+
+/* Lanes without targets, of a tile without arrays. */
+void dms_tile_init_lanes(struct dms_tile *tile, const struct dms_design *design);
+
+/* The sums of a pass become 0. */
+void dms_tile_clear_sums(struct dms_tile *tile);
+
+/* Of DMS_PASS_MOMENTS: weights, means and deviances from row_ct, first and moment. */
+void dms_tile_end_moments(struct dms_tile *tile);
+
+/* Of DMS_PASS_SAGA and DMS_PASS_VALIDATE, from the sums. */
+void dms_tile_find_divergence(struct dms_tile *tile);
+void dms_tile_end_validation(struct dms_tile *tile);
+
+/* Of DMS_PASS_EVALUATE: the means of the residuals, as the average gradient needs them. */
+void dms_tile_find_residual_means(struct dms_tile *tile);
+/* Then the gaps, from the weighted norms, the largest gradients and the numbers of weights ... */
+void dms_tile_find_gaps(struct dms_tile *tile, const double *norm, const double *largest,
+                        const size_t *weight_ct);
+/* ... and the best bias, which leaves the table, and with it its average, as they are. */
+void dms_tile_take_best_bias(struct dms_tile *tile);
+
+/* Fills in what a step of SAGA of a batch needs, and moves the centres: they have no penalty. */
+void dms_tile_prepare_step(struct dms_tile *tile, size_t batch_rows, struct dms_lane_step *step);
+
+/* The momentum of lane l for a step: what the change of the proximal points is multiplied by.
+ * restart: above 0, momentum went too far. */
+double dms_tile_push(struct dms_tile *tile, size_t l, double restart);
 
 #endif

@@ -3,27 +3,29 @@
  * solution back into the tile.
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
-#include "solver/tile.h"
+#include "solver/tile_polish.h"
 
 /* An example matters when its gradient is this near to where it enters. */
 #define POLISH_MARGIN 0.95
 /* The part of the tolerance that the small problem may use up; the other examples have the rest. */
 #define POLISH_SHARE 0.05
 
-static bool matters(const struct dms_tile *tile, size_t k, size_t l)
+static bool matters(const struct dms_lane_view *view, size_t k, double lambda)
 {
-    double scale = dms_tile_scale(tile, k, l);
-
-    if (scale == 0)
+    if (view->scales[k] == 0)
         return false;
-    return dms_tile_weight(tile, k, l) != 0 ||
-           fabs(dms_tile_gradient(tile, k, l)) >= POLISH_MARGIN * tile->lanes[l].lambda * scale;
+    return view->weights[k] != 0 ||
+           fabs(view->gradients[k]) >= POLISH_MARGIN * lambda * view->scales[k];
 }
 
-int dms_tile_begin_polish(struct dms_tile *tile, size_t l, double tolerance)
+/* The problem of lane l, unless too many examples matter to it. */
+static int pose_problem(struct dms_tile *tile, size_t l, double tolerance,
+                        const struct dms_lane_view *view)
 {
     const struct dms_lane *lane = &tile->lanes[l];
     struct dms_polish *polish = NULL;
@@ -31,7 +33,7 @@ int dms_tile_begin_polish(struct dms_tile *tile, size_t l, double tolerance)
     int rc;
 
     for (size_t k = 0; k < tile->design->example_ct; k++)
-        example_ct += matters(tile, k, l);
+        example_ct += matters(view, k, lane->lambda);
     if (example_ct == 0 || example_ct > DMS_POLISH_EXAMPLES)
         return DMS_OK;
     rc = dms_polish_create(example_ct, &polish);
@@ -41,15 +43,29 @@ int dms_tile_begin_polish(struct dms_tile *tile, size_t l, double tolerance)
     polish->lambda = lane->lambda;
     polish->enough = tolerance * POLISH_SHARE;
     for (size_t k = 0; k < tile->design->example_ct; k++) {
-        if (!matters(tile, k, l))
+        if (!matters(view, k, lane->lambda))
             continue;
         polish->examples[a] = (uint32_t)k;
-        polish->weights[a] = dms_tile_weight(tile, k, l);
-        polish->gradients[a] = dms_tile_gradient(tile, k, l);
-        polish->scales[a++] = dms_tile_scale(tile, k, l);
+        polish->weights[a] = view->weights[k];
+        polish->gradients[a] = view->gradients[k];
+        polish->scales[a++] = view->scales[k];
     }
     tile->polish[l] = polish;
     return DMS_OK;
+}
+
+int dms_tile_begin_polish(struct dms_panel *panel, struct dms_tile *tile, size_t l,
+                          double tolerance)
+{
+    size_t example_ct = panel->design->example_ct;
+    double *values = dms_alloc(example_ct, 3 * sizeof *values);
+    struct dms_lane_view view = {values, values + example_ct, values + 2 * example_ct};
+    int rc = values ? panel->engine->view(panel, tile, l, &view) : DMS_ERR_NO_MEMORY;
+
+    if (rc == DMS_OK)
+        rc = pose_problem(tile, l, tolerance, &view);
+    free(values);
+    return rc;
 }
 
 /* Which rows of the batch have weight in lane l, 64 to a word. */
@@ -71,7 +87,7 @@ static void pack_row_weights(const struct dms_tile *tile, size_t row_ct, size_t 
 void dms_tile_count_pairs(struct dms_tile *tile, const struct dms_batch *batch,
                           const void *row_weights)
 {
-    uint64_t words[DMS_LARGEST_BATCH / 64];
+    uint64_t words[DMS_BATCH_ROWS_MAX / 64];
 
     for (size_t l = 0; l < DMS_LANES; l++) {
         if (!tile->polish[l])
@@ -83,17 +99,23 @@ void dms_tile_count_pairs(struct dms_tile *tile, const struct dms_batch *batch,
     }
 }
 
-int dms_tile_end_polish(struct dms_tile *tile, size_t l)
+int dms_tile_end_polish(struct dms_panel *panel, struct dms_tile *tile, size_t l)
 {
+    const struct dms_engine *engine = panel->engine;
     struct dms_polish *polish = tile->polish[l];
     double bias = tile->lanes[l].bias;
     int rc = dms_polish_solve(polish);
+    size_t kept = 0;
 
     for (size_t a = 0; rc == DMS_OK && a < polish->example_ct; a++)
-        if (isfinite(polish->weights[a]))
-            dms_tile_set_weight(tile, polish->examples[a], l, polish->weights[a]);
-    dms_tile_set_bias(tile, l, bias);
-    dms_tile_restart(tile, l);
+        if (isfinite(polish->weights[a])) {
+            polish->examples[kept] = polish->examples[a];
+            polish->weights[kept++] = polish->weights[a];
+        }
+    if (rc == DMS_OK)
+        rc = engine->set_weights(panel, tile, l, kept, polish->examples, polish->weights);
+    engine->set_bias(panel, tile, l, bias);
+    engine->restart(panel, tile, l);
     dms_polish_free(polish);
     tile->polish[l] = NULL;
     return rc;

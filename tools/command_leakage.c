@@ -268,10 +268,15 @@ static void json_candidate(const struct leakage *leakage, const struct candidate
                            struct json_writer *json)
 {
     const struct index_names *examples_are = &leakage->query->examples_are;
+    const struct index_names *targets_are = &leakage->query->targets_are;
     const struct dms_leak *leak = &candidate->leak;
 
     json_object_open(json, NULL);
     json_u64(json, "target", leak->target);
+    if (targets_are->labels)
+        json_i64(json, "target_label", targets_are->labels[leak->target]);
+    if (targets_are->names)
+        json_text(json, "target_name", targets_are->names[leak->target]);
     json_u64(json, "example", leak->example);
     index_names_json(examples_are, leak->example, json);
     json_double(json, "weight", leak->weight);

@@ -344,14 +344,11 @@ static void write_candidates(const struct leakage *leakage, FILE *stream)
 static int write_csv(const struct leakage *leakage)
 {
     struct output_file file = {0};
-    int code = output_file_create(&file, leakage->request->csv_path);
     FILE *stream;
+    int code = output_file_begin_stream(&file, leakage->request->csv_path, &stream);
 
     if (code < 0)
-        return code;
-    stream = output_file_stream(&file);
-    if (!stream)
-        return output_file_end_stream(&file, NULL, DMS_ERR_NO_MEMORY);
+        return output_file_end_stream(&file, stream, code);
     write_candidates(leakage, stream);
     return output_file_end_stream(&file, stream, 0);
 }

@@ -182,12 +182,11 @@ static void write_csv(struct top *top)
 static int begin(struct top *top)
 {
     const struct request *request = top->request;
-    int code = request->csv_path ? output_file_create(&top->csv, request->csv_path) : 0;
+    int code = request->csv_path
+                   ? output_file_begin_stream(&top->csv, request->csv_path, &top->stream)
+                   : 0;
 
     if (code == 0 && request->csv_path) {
-        top->stream = output_file_stream(&top->csv);
-        if (!top->stream)
-            return DMS_ERR_NO_MEMORY;
         fputs("target", top->stream);
         index_names_csv_head(&top->query->targets_are, "target_", top->stream);
         fputs(",rank,example", top->stream);

@@ -73,14 +73,11 @@ static void write_share(FILE *stream, double value)
 int detection_write_csv(const struct dms_detection_curve *curve, const char *path)
 {
     struct output_file file = {0};
-    int code = output_file_create(&file, path);
     FILE *stream;
+    int code = output_file_begin_stream(&file, path, &stream);
 
     if (code < 0)
-        return code;
-    stream = output_file_stream(&file);
-    if (!stream)
-        return output_file_end_stream(&file, NULL, DMS_ERR_NO_MEMORY);
+        return output_file_end_stream(&file, stream, code);
     fputs("pairs,precision,recall,random_precision,random_recall\n", stream);
     for (size_t i = 0; i < curve->point_ct; i++) {
         const struct dms_detection_point *point = &curve->points[i];

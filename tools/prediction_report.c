@@ -39,17 +39,12 @@ static bool is_instead(const struct prediction_report *report)
 static int begin_file(struct prediction_report *report)
 {
     uint64_t dimensions[2] = {report->mask_ct, report->query->position_ct};
-    int code;
 
     if (!report->path)
         return 0;
     if (is_npy(report->path))
         return npy_writer_create(&report->npy, report->path, 'f', sizeof(double), 2, dimensions);
-    code = output_file_create(&report->csv, report->path);
-    if (code < 0)
-        return code;
-    report->stream = output_file_stream(&report->csv);
-    return report->stream ? 0 : DMS_ERR_NO_MEMORY;
+    return output_file_begin_stream(&report->csv, report->path, &report->stream);
 }
 
 static int write_npy(const struct prediction_report *report, uint64_t first_mask, uint64_t mask_ct,

@@ -24,7 +24,7 @@ DMS_BEGIN_DECLS
  * 0: only differences of its predictions mean something.
  *
  * Sums are in double, and each depends on its target and its mask alone, to the bit. Beside the
- * caller's arrays it takes 72 bytes an example, and little for each thread. thread_ct 0: one a
+ * caller's arrays it takes 80 bytes an example, and little for each thread. thread_ct 0: one a
  * processor. INVALID: no such position; CORRUPT: a part of the fit is damaged.
  */
 DMS_API int dms_predict_masks(const dms_fit *fit, const size_t *positions, size_t position_ct,

@@ -123,6 +123,14 @@ FILE *output_file_stream(struct output_file *file)
     return stream;
 }
 
+int output_file_begin_stream(struct output_file *file, const char *path, FILE **stream)
+{
+    int code = output_file_create(file, path);
+
+    *stream = code == 0 ? output_file_stream(file) : NULL;
+    return code == 0 && !*stream ? DMS_ERR_NO_MEMORY : code;
+}
+
 int output_file_end_stream(struct output_file *file, FILE *stream, int code)
 {
     bool is_written = stream && !ferror(stream);

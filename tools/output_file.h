@@ -31,6 +31,10 @@ int output_file_append(const struct output_file *file, uint64_t bytes, const voi
  * stdio is ended by output_file_end_stream. */
 FILE *output_file_stream(struct output_file *file);
 
+/* Starts the file `path` and a stream that appends to it. After a failure *stream is NULL, and
+ * output_file_end_stream may be called. */
+int output_file_begin_stream(struct output_file *file, const char *path, FILE **stream);
+
 /* Ends a stream (or NULL) and its file: gives the file its name when `code`, what its writer came
  * to, is 0 and everything was written, else removes it. Returns `code` or what failed. */
 int output_file_end_stream(struct output_file *file, FILE *stream, int code);

@@ -186,6 +186,8 @@ static int create_result(struct work *work, const struct target_list *list)
         return DMS_ERR_NO_MEMORY;
     work->result = result;
     result->output = dms_fit_get_header(work->fits[0])->output;
+    result->transform = work->output.transform;
+    result->threshold = work->output.threshold;
     result->target_ct = list->target_ct;
     result->missing_ct = list->missing_ct;
     result->fits = dms_alloc(work->fit_ct, sizeof(*result->fits));
@@ -195,8 +197,11 @@ static int create_result(struct work *work, const struct target_list *list)
     result->fit_ct = work->fit_ct;
     for (size_t fit = 0; fit < work->fit_ct; fit++) {
         struct dms_fit_evaluation *evaluation = &result->fits[fit];
+        const struct dms_fit_header *header = dms_fit_get_header(work->fits[fit]);
 
-        evaluation->name = dms_fit_get_header(work->fits[fit])->name;
+        evaluation->name = header->name;
+        evaluation->method = dms_fit_method(header);
+        evaluation->is_of_another_number = !dms_scored_output_is_of(&work->output, header);
         evaluation->targets = dms_alloc(list->target_ct, sizeof(*evaluation->targets));
         if (!evaluation->targets)
             return DMS_ERR_NO_MEMORY;
@@ -446,6 +451,8 @@ static void score_target(struct work *work, struct dms_scorer *scorer, size_t t,
 
         predictions[fit].values = block->predictions + place * row_ct;
         predictions[fit].mean = block->fitted[place].mean;
+        predictions[fit].no_level = work->result->fits[fit].is_of_another_number;
+        predictions[fit].no_bias = (block->fitted[place].flags & DMS_FITTED_NO_BIAS) != 0;
         evaluations[fit] = &work->result->fits[fit].targets[work->first_of_block + t];
         evaluations[fit]->flags = block->fitted[place].flags;
     }

@@ -30,6 +30,10 @@ int dms_scored_output_find(dms_snapshot *snapshot, dms_fit *const *fits, size_t 
                            const struct dms_evaluate_options *options,
                            struct dms_scored_output *output);
 
+/* Whether a fit of the column predicts this very number. */
+bool dms_scored_output_is_of(const struct dms_scored_output *output,
+                             const struct dms_fit_header *header);
+
 /* The example that target `target` itself is, or -1. */
 int64_t dms_scored_output_self(const struct dms_scored_output *output, uint64_t target);
 

@@ -15,6 +15,7 @@
 #include "dmstore/fit.h"
 #include "dmstore/frame.h"
 #include "dmstore/import.h"
+#include "dmstore/influence.h"
 #include "dmstore/npy.h"
 #include "dmstore/reader.h"
 #include "dmstore/sample.h"

@@ -17,7 +17,6 @@
 #include "fit_arrays.h"
 #include "fit_sink.h"
 #include "index_list.h"
-#include "json.h"
 #include "options.h"
 #include "progress.h"
 #include "report.h"
@@ -417,48 +416,6 @@ static int add_targets(struct import *import)
 
 /* ---- the command ---- */
 
-static void print(const struct import *import)
-{
-    const struct fit_sink *sink = &import->sink;
-    char targets[TOOL_HUMAN_BYTES], weights[TOOL_HUMAN_BYTES], training[TOOL_HUMAN_BYTES];
-    char held_out[TOOL_HUMAN_BYTES];
-
-    printf("%s: fit %s, %s target%s of %s with %s weight%s", import->request->store,
-           import->header->name, tool_human_count(sink->target_ct, targets),
-           tool_plural(sink->target_ct), import->header->output,
-           tool_human_count(sink->weight_ct, weights), tool_plural(sink->weight_ct));
-    if (sink->added_ct < sink->target_ct)
-        printf(", %" PRIu64 " there already", sink->target_ct - sink->added_ct);
-    printf("; %s training model%s, %s held out\n",
-           tool_human_count(import->header->training.row_ct, training),
-           tool_plural(import->header->training.row_ct),
-           tool_human_count(import->header->held_out.row_ct, held_out));
-    if (!import->biases)
-        puts("without a bias: only LDS is scored");
-}
-
-static void print_json(const struct import *import)
-{
-    const struct fit_sink *sink = &import->sink;
-    struct json_writer json;
-
-    json_begin(&json, stdout);
-    json_object_open(&json, NULL);
-    json_text(&json, "store", import->request->store);
-    json_text(&json, "fit", import->header->name);
-    json_text(&json, "output", import->header->output);
-    json_u64(&json, "targets", sink->target_ct);
-    json_u64(&json, "added", sink->added_ct);
-    json_u64(&json, "examples", import->header->example_ct);
-    json_u64(&json, "weights", sink->weight_ct);
-    json_bool(&json, "bias", import->biases != NULL);
-    json_u64(&json, "training", import->header->training.row_ct);
-    json_u64(&json, "validation", import->header->validation.row_ct);
-    json_u64(&json, "held_out", import->header->held_out.row_ct);
-    json_object_close(&json);
-    json_end(&json);
-}
-
 static int run(struct import *import)
 {
     int code = read_arrays(import);
@@ -505,9 +462,9 @@ int command_import_fit(int argc, char **argv)
     if (status == TOOL_CONTINUE) {
         status = run(&import) < 0 ? tool_fail_library(name) : TOOL_OK;
         if (status == TOOL_OK && request.as_json)
-            print_json(&import);
+            fit_sink_print_json(&import.sink);
         else if (status == TOOL_OK)
-            print(&import);
+            fit_sink_print(&import.sink);
         free_import(&import);
         status = tool_finish_output(name, status);
     }

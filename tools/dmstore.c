@@ -38,6 +38,8 @@ static const struct command {
     {"import-fit", "take in the weights of another attribution method", command_import_fit},
     {"merge-fits", "take in parts of fits from other hosts", command_merge_fits},
     {"rm-fit", "remove a fit", command_rm_fit},
+    {NULL, "Asking datamodels", NULL},
+    {"influence", "estimate influences by differences of means, as a fit", command_influence},
     {NULL, "Keeping", NULL},
     {"seal", "turn staged rows into chunks now", command_seal},
     {"rm", "remove models by id", command_rm},

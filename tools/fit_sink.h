@@ -23,6 +23,7 @@ struct fit_sink {
     dms_fit_part *part; /* targets that are not in the store yet; NULL: none */
     uint64_t part_weight_ct;
     uint64_t target_ct, weight_ct; /* that were given */
+    uint64_t without_bias_ct;      /* of the targets */
     uint64_t stored_ct;            /* targets of parts that are in the store */
     uint64_t added_ct;             /* those of them that are new there */
 };
@@ -33,5 +34,9 @@ int fit_sink_add(struct fit_sink *sink, const struct dms_fitted_target *target);
 /* Ends the sink: stores what is left when `code`, what the command came to, is 0. Returns `code` or
  * what failed; the message then says which targets are stored already. */
 int fit_sink_end(struct fit_sink *sink, int code);
+
+/* What was stored. */
+void fit_sink_print(const struct fit_sink *sink);
+void fit_sink_print_json(const struct fit_sink *sink);
 
 #endif

@@ -9,6 +9,7 @@
 #ifndef DMSTORE_H
 #define DMSTORE_H
 
+#include "dmstore/compare.h"
 #include "dmstore/convert.h"
 #include "dmstore/error.h"
 #include "dmstore/evaluate.h"

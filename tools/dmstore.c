@@ -39,6 +39,7 @@ static const struct command {
     {"merge-fits", "take in parts of fits from other hosts", command_merge_fits},
     {"rm-fit", "remove a fit", command_rm_fit},
     {NULL, "Asking datamodels", NULL},
+    {"compare", "how far two fits of the same targets agree", command_compare},
     {"influence", "estimate influences by differences of means, as a fit", command_influence},
     {NULL, "Keeping", NULL},
     {"seal", "turn staged rows into chunks now", command_seal},

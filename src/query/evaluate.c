@@ -3,7 +3,7 @@
  * which finds outputs and predictions, and scorer.c, which compares them; here is what is decided
  * before and averaged after that.
  */
-#include "dmstore/evaluate.h"
+#include "query/evaluate.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -43,7 +43,7 @@ const char *dms_score_name(enum dms_score score)
 /* An evaluation under way. */
 struct work {
     dms_fit *const *fits;
-    size_t fit_ct;
+    size_t fit_ct, host_ct, judge_ct; /* see evaluate.h */
     const struct dms_evaluate_options *options;
     struct dms_scored_output output;
     struct dms_held_out held_out;
@@ -452,7 +452,8 @@ static void score_target(struct work *work, struct dms_scorer *scorer, size_t t,
         predictions[fit].values = block->predictions + place * row_ct;
         predictions[fit].mean = block->fitted[place].mean;
         predictions[fit].no_level = work->result->fits[fit].is_of_another_number;
-        predictions[fit].no_bias = (block->fitted[place].flags & DMS_FITTED_NO_BIAS) != 0;
+        predictions[fit].no_bias =
+            fit >= work->host_ct || (block->fitted[place].flags & DMS_FITTED_NO_BIAS) != 0;
         evaluations[fit] = &work->result->fits[fit].targets[work->first_of_block + t];
         evaluations[fit]->flags = block->fitted[place].flags;
     }
@@ -503,13 +504,13 @@ static int run_blocks(struct work *work)
 static int prepare(struct work *work)
 {
     struct target_list list = {0};
-    int code = dms_scored_output_find(work->setting.snapshot, work->fits, work->fit_ct,
+    int code = dms_scored_output_find(work->setting.snapshot, work->fits, work->host_ct,
                                       work->options, &work->output);
 
     if (code == 0)
         code = choose_targets(work, &list);
     if (code == 0)
-        code = dms_held_out_read(work->setting.snapshot, work->fits, work->fit_ct,
+        code = dms_held_out_read(work->setting.snapshot, work->fits, work->judge_ct,
                                  work->options->thread_ct, work->options->memory_bytes,
                                  &work->held_out);
     if (code == 0)
@@ -536,13 +537,26 @@ static int prepare(struct work *work)
 int dms_evaluate(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_ct,
                  const struct dms_evaluate_options *options, struct dms_evaluation **evaluation)
 {
-    struct dms_evaluate_options defaults;
-    struct work work = {
-        .fits = fits, .fit_ct = fit_ct, .options = options, .setting.snapshot = snapshot};
-    int code;
-
     if (fit_ct == 0)
         return dms_fail(DMS_ERR_INVALID, "there is no fit to evaluate");
+    return dms_evaluate_guests(snapshot, fits, fit_ct, fit_ct, fit_ct, options, evaluation);
+}
+
+int dms_evaluate_guests(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_ct, size_t host_ct,
+                        size_t judge_ct, const struct dms_evaluate_options *options,
+                        struct dms_evaluation **evaluation)
+{
+    struct dms_evaluate_options defaults;
+    struct work work = {
+        .fits = fits,
+        .fit_ct = fit_ct,
+        .host_ct = host_ct,
+        .judge_ct = judge_ct,
+        .options = options,
+        .setting.snapshot = snapshot,
+    };
+    int code;
+
     if (!options) {
         dms_evaluate_options_init(&defaults);
         work.options = &defaults;

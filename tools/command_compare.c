@@ -324,15 +324,6 @@ static int report(const struct request *request, const struct dms_fit_header *b,
     return 0;
 }
 
-static int show_progress(void *progress, uint64_t done, uint64_t total)
-{
-    char text[100], done_text[TOOL_HUMAN_BYTES], total_text[TOOL_HUMAN_BYTES];
-
-    snprintf(text, sizeof(text), "%s of %s targets scored", tool_human_count(done, done_text),
-             tool_human_count(total, total_text));
-    return progress_show(progress, text);
-}
-
 static int compare(struct request *request, dms_snapshot *b_snapshot, dms_fit *b)
 {
     struct dms_comparison *comparison = NULL;
@@ -341,7 +332,7 @@ static int compare(struct request *request, dms_snapshot *b_snapshot, dms_fit *b
     int code;
 
     progress_begin(&progress, name, PROGRESS_ROWS);
-    request->options.progress = show_progress;
+    request->options.progress = progress_show_targets;
     request->options.progress_context = &progress;
     code = dms_compare(a->snapshot, a->fit, b_snapshot, b, a->positions, a->position_ct,
                        &request->options, &comparison);

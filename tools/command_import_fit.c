@@ -120,7 +120,7 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_TEXT("from", 0, "DIR", &request->directory,
                     "take what is not given from the files that 'dmstore export-fit' wrote to DIR"),
         OPTION_TEXT("bias", 0, "FILE", &request->bias,
-                    ".npy of one bias a target; without it only the order of predictions counts"),
+                    ".npy of one bias a target, NaN: not known; without one only LDS is scored"),
         OPTION_TEXT("targets-file", 0, "FILE", &request->targets,
                     "which targets the weights are of, in their order (default: all of COLUMN)"),
         OPTION_TEXT("scale", 0, "S", &request->scale, "multiply the weights by S"),
@@ -296,23 +296,13 @@ static int read_biases(struct import *import)
                                "'%s' has %zu biases, and there are weights of %zu targets", path,
                                bias_ct, import->targets.index_ct);
     for (size_t i = 0; i < bias_ct; i++) {
-        if (!isfinite(import->biases[i]))
-            return dms_source_fail(DMS_ERR_INVALID, "'%s': bias %zu is %f: it must be finite", path,
-                                   i, import->biases[i]);
+        if (isinf(import->biases[i])) /* NaN: not known */
+            return dms_source_fail(DMS_ERR_INVALID, "'%s': bias %zu is infinite", path, i);
     }
     return 0;
 }
 
 /* ---- the store ---- */
-
-static int show_progress(void *progress, uint64_t done, uint64_t total)
-{
-    char text[100], done_text[TOOL_HUMAN_BYTES], total_text[TOOL_HUMAN_BYTES];
-
-    snprintf(text, sizeof(text), "%s of %s targets", tool_human_count(done, done_text),
-             tool_human_count(total, total_text));
-    return progress_show(progress, text);
-}
 
 static int plan(struct import *import)
 {
@@ -344,7 +334,7 @@ static int read_moments(struct import *import)
     if (!import->moments)
         return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for %" PRIu64 " targets",
                                end - first);
-    return dms_import_moments(import->snapshot, import->header, &options, show_progress,
+    return dms_import_moments(import->snapshot, import->header, &options, progress_show_targets,
                               &import->progress, import->moments);
 }
 
@@ -378,11 +368,12 @@ static int add_target(struct import *import, size_t place)
     struct weight_source *source = &import->source;
     uint64_t target = import->targets.indices[place];
     const struct dms_output_moments *moments = &import->moments[target - import->first_target];
+    bool has_bias = import->biases && !isnan(import->biases[place]);
     int code = weight_source_read(source, place);
     struct dms_fitted_target fitted = {
         .target = target,
-        .flags = DMS_FITTED_ESTIMATED | (import->biases ? 0 : DMS_FITTED_NO_BIAS),
-        .bias = import->biases ? import->biases[place] : 0,
+        .flags = DMS_FITTED_ESTIMATED | (has_bias ? 0 : DMS_FITTED_NO_BIAS),
+        .bias = has_bias ? import->biases[place] : 0,
         .null_deviance = moments->null_deviance,
         .mean = moments->mean,
         .row_ct = moments->row_ct,
@@ -408,7 +399,7 @@ static int add_targets(struct import *import)
     };
     for (size_t i = 0; code == 0 && i < import->targets.index_ct; i++) {
         code = add_target(import, i);
-        if (code == 0 && show_progress(&import->progress, i + 1, import->targets.index_ct))
+        if (code == 0 && progress_show_targets(&import->progress, i + 1, import->targets.index_ct))
             code = dms_source_fail(DMS_ERR_INTERRUPTED, "interrupted");
     }
     return fit_sink_end(&import->sink, code);

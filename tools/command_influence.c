@@ -144,11 +144,8 @@ static int parse(int argc, char **argv, struct request *request)
 static int on_progress(void *context, uint64_t done, uint64_t total)
 {
     struct influence_job *job = context;
-    char text[100], done_text[TOOL_HUMAN_BYTES], total_text[TOOL_HUMAN_BYTES];
 
-    snprintf(text, sizeof(text), "%s of %s targets", tool_human_count(done, done_text),
-             tool_human_count(total, total_text));
-    return progress_show(&job->progress, text);
+    return progress_show_targets(&job->progress, done, total);
 }
 
 static int on_result(void *context, const struct dms_fitted_target *target)

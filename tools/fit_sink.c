@@ -94,7 +94,9 @@ void fit_sink_print(const struct fit_sink *sink)
         "; %s training model%s, %s held out\n", tool_human_count(header->training.row_ct, training),
         tool_plural(header->training.row_ct), tool_human_count(header->held_out.row_ct, held_out));
     if (sink->without_bias_ct > 0)
-        puts("without a bias: only LDS is scored");
+        printf("%s target%s without a bias: only LDS is scored\n",
+               tool_human_count(sink->without_bias_ct, targets),
+               tool_plural(sink->without_bias_ct));
 }
 
 void fit_sink_print_json(const struct fit_sink *sink)
@@ -112,7 +114,7 @@ void fit_sink_print_json(const struct fit_sink *sink)
     json_u64(&json, "added", sink->added_ct);
     json_u64(&json, "examples", header->example_ct);
     json_u64(&json, "weights", sink->weight_ct);
-    json_bool(&json, "bias", sink->without_bias_ct == 0);
+    json_u64(&json, "without_bias", sink->without_bias_ct);
     json_u64(&json, "training", header->training.row_ct);
     json_u64(&json, "validation", header->validation.row_ct);
     json_u64(&json, "held_out", header->held_out.row_ct);

@@ -3,7 +3,6 @@
  */
 #include "dmstore/import.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -18,13 +17,6 @@ static void describe(const struct dms_fit_options *options, struct dms_problem_t
 }
 
 /* ---- planning ---- */
-
-static uint64_t count_of(const struct dms_fit_header *header, const char *key)
-{
-    const char *value = dms_fit_problem(header, key);
-
-    return value ? strtoull(value, NULL, 10) : 0; /* "all" is 0 */
-}
 
 /* The models of `like` that are summed over must be as they were; the held-out ones are checked
  * when the fit is evaluated. */
@@ -62,9 +54,9 @@ static int plan_like(dms_snapshot *snapshot, const struct dms_fit_options *optio
         code = check_rows(snapshot, like, &problem);
     if (code < 0)
         return code;
-    problem.held_out_ct = count_of(like, "holdout");
-    problem.validation_ct = count_of(like, "validation");
-    problem.rows_used = count_of(like, "rows-used");
+    problem.held_out_ct = dms_fit_problem_count(like, "holdout");
+    problem.validation_ct = dms_fit_problem_count(like, "validation");
+    problem.rows_used = dms_fit_problem_count(like, "rows-used");
     describe(&problem, &text);
     made.name = options->name;
     made.problem = text.pairs;

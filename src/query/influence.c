@@ -4,10 +4,8 @@
 #include "dmstore/influence.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
-#include "base/error.h"
 #include "kernels/lanes.h"
 #include "query/estimate.h"
 
@@ -87,20 +85,6 @@ static int estimate(void *context, const struct dms_target_sums *sums)
 
 /* ---- all of them ---- */
 
-static int check(dms_snapshot *snapshot, const struct dms_fit_header *header,
-                 const struct dms_fit_options *options)
-{
-    struct dms_snapshot_info info;
-    int code = dms_fit_check_problem_as(header, options, describe);
-
-    if (code < 0)
-        return code;
-    dms_snapshot_info(snapshot, &info);
-    if (memcmp(info.store_uuid, header->store_uuid, sizeof(info.store_uuid)) != 0)
-        return dms_fail(DMS_ERR_CONFLICT, "fit '%s' was planned on another store", header->name);
-    return 0;
-}
-
 int dms_influence_run(dms_snapshot *snapshot, const struct dms_fit_header *header,
                       const struct dms_fit_options *options,
                       const struct dms_influence_hooks *hooks)
@@ -117,8 +101,10 @@ int dms_influence_run(dms_snapshot *snapshot, const struct dms_fit_header *heade
         .result = estimate,
         .context = &run,
     };
-    int code = check(snapshot, header, &resolved);
+    int code = dms_fit_check_problem_as(header, &resolved, describe);
 
+    if (code == 0)
+        code = dms_fit_check_store(header, snapshot);
     if (code < 0)
         return code;
     run.examples = dms_alloc(run.example_ct, sizeof(*run.examples));

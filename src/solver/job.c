@@ -122,17 +122,11 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
 static int check(dms_snapshot *snapshot, const struct dms_fit_header *header,
                  const struct dms_fit_options *options, uint32_t *column)
 {
-    struct dms_snapshot_info info;
     int code = dms_fit_options_check(options, dms_snapshot_schema(snapshot), column);
 
     if (code == 0)
         code = dms_fit_check_problem(header, options);
-    if (code < 0)
-        return code;
-    dms_snapshot_info(snapshot, &info);
-    if (memcmp(info.store_uuid, header->store_uuid, sizeof(info.store_uuid)) != 0)
-        return dms_fail(DMS_ERR_CONFLICT, "fit '%s' was planned on another store", header->name);
-    return 0;
+    return code < 0 ? code : dms_fit_check_store(header, snapshot);
 }
 
 /* ---- checkpoints ---- */

@@ -72,7 +72,7 @@ static int plan_new(dms_snapshot *snapshot, const struct dms_fit_options *option
 
 /* ---- a fit that is there ---- */
 
-static uint64_t count_of(const struct dms_fit_header *header, const char *key)
+uint64_t dms_fit_problem_count(const struct dms_fit_header *header, const char *key)
 {
     const char *value = dms_fit_problem(header, key);
 
@@ -87,9 +87,9 @@ int dms_fit_check_problem_as(const struct dms_fit_header *header,
     struct dms_problem_text problem;
 
     if (resolved.held_out_ct == DMS_FIT_DEFAULT)
-        resolved.held_out_ct = count_of(header, "holdout");
+        resolved.held_out_ct = dms_fit_problem_count(header, "holdout");
     if (resolved.validation_ct == DMS_FIT_DEFAULT)
-        resolved.validation_ct = count_of(header, "validation");
+        resolved.validation_ct = dms_fit_problem_count(header, "validation");
     describe(&resolved, &problem);
     asked.output = options->output;
     asked.problem = problem.pairs;
@@ -101,6 +101,16 @@ int dms_fit_check_problem(const struct dms_fit_header *header,
                           const struct dms_fit_options *options)
 {
     return dms_fit_check_problem_as(header, options, dms_problem_describe);
+}
+
+int dms_fit_check_store(const struct dms_fit_header *header, dms_snapshot *snapshot)
+{
+    struct dms_snapshot_info info;
+
+    dms_snapshot_info(snapshot, &info);
+    if (memcmp(info.store_uuid, header->store_uuid, sizeof(info.store_uuid)) != 0)
+        return dms_fail(DMS_ERR_CONFLICT, "fit '%s' was planned on another store", header->name);
+    return 0;
 }
 
 static int check_rows(const struct dms_fit_header *header, const struct dms_model_hashes *hashes)

@@ -11,6 +11,12 @@
 int dms_fit_check_problem(const struct dms_fit_header *header,
                           const struct dms_fit_options *options);
 
+/* A number of the header's problem: 0 for "all", and where it does not have the key. */
+uint64_t dms_fit_problem_count(const struct dms_fit_header *header, const char *key);
+
+/* CONFLICT: the header was not made on a snapshot of this store. */
+int dms_fit_check_store(const struct dms_fit_header *header, dms_snapshot *snapshot);
+
 /* Puts the options of a kind of fit into words, as dms_problem_describe does for a regression. */
 typedef void dms_problem_describer(const struct dms_fit_options *options,
                                    struct dms_problem_text *text);

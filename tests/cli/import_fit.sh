@@ -75,7 +75,7 @@ import removal --output y --weight removal.npy --transposed --targets-file picke
 check_printed "has no bias" "without a bias: only LDS is scored"
 dmstore export-fit run.dms removal -o removal >/dev/null
 check_python "the weights are turned round, in the order of targets" <<'PYTHON'
-assert list(np.load("removal/targets.npy")) == [0, 3, 4] and not np.load("removal/bias.npy").any()
+assert list(np.load("removal/targets.npy")) == [0, 3, 4] and np.isnan(np.load("removal/bias.npy")).all()
 assert np.allclose(np.load("removal/weight.npy"), np.load("dense/weight.npy")[:, [0, 3, 4]], rtol=1e-6, atol=0)
 PYTHON
 dmstore fits run.dms removal >"$stdout_file"
@@ -97,6 +97,22 @@ check "the table" dmstore eval run.dms removal main
 check_line "has the methods" "method import lasso"
 check_printed "and says why" "3 targets of removal without a bias: only LDS is scored"
 check_output "AUC is no matter of classes" 0 bash -c 'grep -c "one class" "$0"; true' "$stdout_file"
+import again --like main --from removal
+check_printed "what has no bias comes back without" "3 targets without a bias"
+python <<'PYTHON'
+bias = np.load("sparse/bias.npy")
+bias[1] = np.nan
+np.save("some_bias.npy", bias)
+PYTHON
+import partly --like main --from sparse --bias some_bias.npy
+check "one target has no bias" dmstore eval run.dms partly main --json
+cp "$stdout_file" partly.json
+check_python "only that one has no error" <<'PYTHON'
+import json
+partly, main = json.load(open("partly.json"))["fits"]
+assert partly["without_bias"] == 1 and partly["defined"]["mse"] == 3 and main["defined"]["mse"] == 4
+assert partly["targets"][1]["mse"] is None and partly["targets"][1]["lds"] == main["targets"][1]["lds"]
+PYTHON
 import halves --output y --weight halves.npy --targets-file picked.npy --scale 4
 check "integers are weights, too" python <<'PYTHON'
 np.save("ones.npy", np.ones((30, 5), np.int8))
@@ -163,7 +179,7 @@ np.save("huge.npy", np.full((30, 5), 1e300))
 np.save("short.npy", weight[:29])
 np.save("few.npy", weight[:, :4])
 np.save("flat.npy", weight.ravel())
-np.save("nan_bias.npy", np.array([0, 1, np.nan, 2, 3]))
+np.save("inf_bias.npy", np.array([0, 1, np.inf, 2, 3]))
 np.save("few_bias.npy", np.zeros(4))
 np.save("twice.npy", np.array([0, 1, 2, 3, 3]))
 indptr, indices, data = (np.load(f"sparse/{name}.npy") for name in ("indptr", "indices", "data"))
@@ -188,7 +204,7 @@ refuse "the other way round" "with --transposed" --weight removal.npy
 refuse "one dimension" "numbers of 2 dimensions" --weight flat.npy
 refuse "a target too few" "4 targets, and column y has 5: say which they are (--targets-file)" --weight few.npy
 refuse "Fortran order" "Fortran" --weight fortran.npy
-refuse "a bias that is not finite" "bias 2 is nan" --weight dense/weight.npy --bias nan_bias.npy
+refuse "a bias that is not finite" "bias 2 is infinite" --weight dense/weight.npy --bias inf_bias.npy
 refuse "biases of other targets" "4 biases" --weight dense/weight.npy --bias few_bias.npy
 refuse "a target twice" "3" --weight dense/weight.npy --targets-file twice.npy
 refuse "a list of other targets" "lists 3 targets" --weight dense/weight.npy --targets-file picked.npy

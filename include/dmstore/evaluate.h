@@ -112,14 +112,15 @@ enum dms_bootstrap_method {
 };
 
 struct dms_evaluation {
-    const char *output;           /* the column */
-    enum dms_transform transform; /* what is scored of it, that of fits[0] ... */
-    double threshold;             /* ... with DMS_TRANSFORM_CORRECT */
-    uint64_t row_ct;              /* models that all fits have held out */
-    uint64_t left_out_ct;         /* models that only some of them have held out: not used */
-    uint64_t mask_ct;             /* different masks among row_ct; the bootstrap draws masks */
-    uint64_t repeated_ct;         /* masks that several of the models share */
-    uint64_t target_ct;           /* targets that all fits have, in the range asked for */
+    const char *output; /* the column */
+    /* What is scored of it, which fits[0] predicts; threshold: of DMS_TRANSFORM_CORRECT. */
+    enum dms_transform transform;
+    double threshold;
+    uint64_t row_ct;          /* models that all fits have held out */
+    uint64_t left_out_ct;     /* models that only some of them have held out: not used */
+    uint64_t mask_ct;         /* different masks among row_ct; the bootstrap draws masks */
+    uint64_t repeated_ct;     /* masks that several of the models share */
+    uint64_t target_ct;       /* targets that all fits have, in the range asked for */
     uint64_t missing_ct;      /* targets in that range that only some of the fits have: not used */
     uint64_t constant_ct;     /* targets without scores: their output is constant */
     uint64_t empty_ct;        /* targets without scores: fewer than two models are left */

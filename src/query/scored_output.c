@@ -154,7 +154,6 @@ int dms_scored_output_find(dms_snapshot *snapshot, dms_fit *const *fits, size_t 
 
         if (code == 0)
             code = check_same(first, header);
-
         if (code == 0)
             code = add_fit(dms_snapshot_schema(snapshot), header, options, &found);
         if (code < 0)

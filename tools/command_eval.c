@@ -122,15 +122,6 @@ static int report(const struct request *request, const struct dms_evaluation *ev
     return code;
 }
 
-static int show_progress(void *progress, uint64_t done, uint64_t total)
-{
-    char text[100], done_text[TOOL_HUMAN_BYTES], total_text[TOOL_HUMAN_BYTES];
-
-    snprintf(text, sizeof(text), "%s of %s targets", tool_human_count(done, done_text),
-             tool_human_count(total, total_text));
-    return progress_show(progress, text);
-}
-
 static int evaluate(struct request *request, dms_snapshot *snapshot, dms_fit **fits)
 {
     struct dms_evaluation *evaluation = NULL;
@@ -138,7 +129,7 @@ static int evaluate(struct request *request, dms_snapshot *snapshot, dms_fit **f
     int code;
 
     progress_begin(&progress, name, PROGRESS_ROWS);
-    request->options.progress = show_progress;
+    request->options.progress = progress_show_targets;
     request->options.progress_context = &progress;
     code = dms_evaluate(snapshot, fits, request->fit_ct, &request->options, &evaluation);
     progress_end(&progress);

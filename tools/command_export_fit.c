@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,7 +130,8 @@ static int write_target(struct exporter *exporter, uint64_t position, uint64_t w
 {
     int64_t number = (int64_t)target->target;
     int64_t end = (int64_t)(weight_at + target->weight_ct);
-    int code = write_items(exporter, BIAS, position, 1, &target->bias);
+    double bias = target->flags & DMS_FITTED_NO_BIAS ? NAN : target->bias;
+    int code = write_items(exporter, BIAS, position, 1, &bias);
 
     if (code == 0)
         code = write_items(exporter, LAMBDA, position, 1, &target->lambda);

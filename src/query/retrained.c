@@ -632,7 +632,8 @@ static int list_wanted(const dms_retrained *retrained, const struct dms_retraine
 int dms_retrained_outputs(const dms_retrained *retrained, struct dms_retrained_output *outputs,
                           size_t output_ct, uint64_t *nonfinite_ct)
 {
-    uint64_t span = BLOCK_VALUES / retrained->output.column->values_per_target;
+    /* One target at least, however many classes it has. */
+    uint64_t span = BLOCK_VALUES / retrained->output.column->values_per_target + 1;
     struct wanted_output *wanted = NULL;
     uint64_t count = 0;
     int code = list_wanted(retrained, outputs, output_ct, &wanted);

@@ -544,7 +544,7 @@ static void take_row(const dms_retrained *retrained, const struct dms_batch *bat
         uint64_t target = wanted[low].target;
         float value;
 
-        dms_transform_apply(output->transform, &one,
+        dms_transform_apply(output->transform, output->threshold, &one,
                             output->labels ? output->labels + target : NULL,
                             values + (target - first) * class_ct, &value);
         outputs[wanted[low].place].output = isfinite(value) ? value : NAN;

@@ -11,6 +11,7 @@
 
 #include "dmstore/compare.h"
 #include "dmstore/convert.h"
+#include "dmstore/counterfactual.h"
 #include "dmstore/error.h"
 #include "dmstore/evaluate.h"
 #include "dmstore/fit.h"
@@ -21,6 +22,7 @@
 #include "dmstore/npy.h"
 #include "dmstore/predict.h"
 #include "dmstore/reader.h"
+#include "dmstore/retrained.h"
 #include "dmstore/sample.h"
 #include "dmstore/schema.h"
 #include "dmstore/snapshot.h"

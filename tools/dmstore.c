@@ -42,6 +42,7 @@ static const struct command {
     {"predict", "what the datamodels predict for subsets of the training set", command_predict},
     {"top", "the training examples that matter most to a target", command_top},
     {"leakage", "targets that may be in the training set, too", command_leakage},
+    {"counterfactual", "what removing training examples does", command_counterfactual},
     {"compare", "how far two fits of the same targets agree", command_compare},
     {"influence", "estimate influences by differences of means, as a fit", command_influence},
     {NULL, "Keeping", NULL},
@@ -65,7 +66,7 @@ static void print_help(FILE *file)
           file);
     for (size_t i = 0; i < COMMAND_CT; i++) {
         if (commands[i].name)
-            fprintf(file, "  %-12s %s\n", commands[i].name, commands[i].summary);
+            fprintf(file, "  %-14s %s\n", commands[i].name, commands[i].summary);
         else
             fprintf(file, "\n%s:\n", commands[i].summary);
     }

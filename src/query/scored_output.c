@@ -45,19 +45,15 @@ static int check_digest(const struct dms_fit_header *header, const char *key,
     return 0;
 }
 
-int dms_scored_problem_read(const struct dms_fit_header *header, const int64_t *labels,
-                            size_t label_ct, const int64_t *self, size_t self_ct,
-                            struct dms_fit_options *problem)
+/* What the outputs are. */
+static int read_output(const struct dms_fit_header *header, const int64_t *labels, size_t label_ct,
+                       struct dms_fit_options *problem)
 {
-    struct dms_problem_text text;
-    int code;
-
     dms_fit_options_init(problem);
     problem->name = header->name;
     problem->output = header->output;
     problem->transform = transform_of(header);
     problem->threshold = threshold_of(header);
-    problem->exclude_self = strcmp(problem_value(header, "exclude-self"), "yes") == 0;
     if (*problem_value(header, "labels")) {
         problem->labels = labels;
         problem->label_ct = label_ct;
@@ -65,6 +61,14 @@ int dms_scored_problem_read(const struct dms_fit_header *header, const int64_t *
             return dms_fail(DMS_ERR_INVALID,
                             "fit %s was made with labels: give the same (--labels)", header->name);
     }
+    return 0;
+}
+
+/* Which models count. */
+static int read_self(const struct dms_fit_header *header, const int64_t *self, size_t self_ct,
+                     struct dms_fit_options *problem)
+{
+    problem->exclude_self = strcmp(problem_value(header, "exclude-self"), "yes") == 0;
     if (*problem_value(header, "self")) {
         problem->self = self;
         problem->self_ct = self_ct;
@@ -74,9 +78,44 @@ int dms_scored_problem_read(const struct dms_fit_header *header, const int64_t *
                             "same (--self)",
                             header->name);
     }
+    return 0;
+}
+
+static int check_digests(const struct dms_fit_header *header, const struct dms_fit_options *problem)
+{
+    struct dms_problem_text text;
+    int code;
+
     dms_problem_describe(problem, &text);
     code = check_digest(header, "labels", &text);
     return code < 0 ? code : check_digest(header, "self", &text);
+}
+
+int dms_scored_problem_read(const struct dms_fit_header *header, const int64_t *labels,
+                            size_t label_ct, const int64_t *self, size_t self_ct,
+                            struct dms_fit_options *problem)
+{
+    int code = read_output(header, labels, label_ct, problem);
+
+    if (code == 0)
+        code = read_self(header, self, self_ct, problem);
+    return code < 0 ? code : check_digests(header, problem);
+}
+
+/* Finds the column, and holds it and the store against what the fit is about. */
+static int find_column(const struct dms_schema *schema, const struct dms_fit_header *header,
+                       const struct dms_fit_options *problem, uint32_t *column)
+{
+    int code = dms_fit_options_check(problem, schema, column);
+
+    if (code < 0)
+        return dms_fail_prefix(code, "fit %s", header->name);
+    if (header->example_ct != schema->example_ct ||
+        header->target_ct != schema->columns[*column].target_ct)
+        return dms_fail(DMS_ERR_CONFLICT,
+                        "fit %s is of other sizes than this store and its column %s", header->name,
+                        header->output);
+    return 0;
 }
 
 /* What cannot be ranked by one output cannot be compared. */
@@ -113,16 +152,10 @@ static int add_fit(const struct dms_schema *schema, const struct dms_fit_header 
     int code = dms_scored_problem_read(header, options->labels, options->label_ct, options->self,
                                        options->self_ct, &problem);
 
+    if (code == 0)
+        code = find_column(schema, header, &problem, &column);
     if (code < 0)
         return code;
-    code = dms_fit_options_check(&problem, schema, &column);
-    if (code < 0)
-        return dms_fail_prefix(code, "fit %s", header->name);
-    if (header->example_ct != schema->example_ct ||
-        header->target_ct != schema->columns[column].target_ct)
-        return dms_fail(DMS_ERR_CONFLICT,
-                        "fit %s is of other sizes than this store and its column %s", header->name,
-                        header->output);
     if (problem.exclude_self && output->exclude_self && problem.self != output->self)
         return dms_fail(DMS_ERR_INVALID,
                         "fit %s and a fit before it have other maps of targets to their own "
@@ -160,6 +193,32 @@ int dms_scored_output_find(dms_snapshot *snapshot, dms_fit *const *fits, size_t 
             return code;
     }
     *output = found;
+    return 0;
+}
+
+int dms_scored_output_of(dms_snapshot *snapshot, dms_fit *fit, const int64_t *labels,
+                         size_t label_ct, struct dms_scored_output *output)
+{
+    const struct dms_schema *schema = dms_snapshot_schema(snapshot);
+    const struct dms_fit_header *header = dms_fit_get_header(fit);
+    struct dms_fit_options problem;
+    uint32_t column = 0;
+    int code = check_method(header);
+
+    if (code == 0)
+        code = read_output(header, labels, label_ct, &problem);
+    if (code == 0)
+        code = check_digests(header, &problem);
+    if (code == 0)
+        code = find_column(schema, header, &problem, &column);
+    if (code < 0)
+        return code;
+    *output = (struct dms_scored_output){
+        .column = &schema->columns[column],
+        .transform = problem.transform,
+        .threshold = problem.threshold,
+        .labels = problem.labels,
+    };
     return 0;
 }
 

@@ -30,7 +30,8 @@ DMS_BEGIN_DECLS
 
 /* Where M0, the mean output of models trained on everything, is from. */
 enum dms_m0_source {
-    /* To ask for: control runs where there are any, else the datamodel. */
+    /* To ask for: control runs where there are any (and the labels or the map that a fit needs are
+     * given), else the datamodel. */
     DMS_M0_AUTO = 0,
     /* The mean output of the models in the store whose mask has every example. */
     DMS_M0_CONTROL_RUNS = 1,
@@ -77,22 +78,26 @@ DMS_API void dms_support_options_init(struct dms_support_options *options);
  * A control run does not count for a target whose own example it was trained on, where the fit
  * leaves out such models (--exclude-self).
  *
- * INVALID: the fit predicts correctness, which is never below 0; there are control runs and the
- * fit's labels or map are not given; a target's bias is not known (DMS_FITTED_NO_BIAS) and there is
- * no control run; control runs are asked for and there are none.
+ * INVALID: the fit predicts correctness, which is never below 0; a target's bias is not known
+ * (DMS_FITTED_NO_BIAS) and there is no control run; control runs are asked for and a target has
+ * none, or the labels or map of the fit are missing. CONFLICT: they are not those of the fit.
  */
-DMS_API int dms_support_estimate(dms_snapshot *snapshot, const dms_fit *fit,
-                                 const size_t *positions, size_t position_ct,
-                                 const struct dms_support_options *options,
+DMS_API int dms_support_estimate(dms_snapshot *snapshot, dms_fit *fit, const size_t *positions,
+                                 size_t position_ct, const struct dms_support_options *options,
                                  struct dms_support *supports);
 
 /* The class that a target is to be mistaken for when examples are mislabelled, for a fit of logits:
  * the wrong class with the largest mean logit over the control runs, else over all models; of equal
  * ones the lowest. options->labels are needed. classes: position_ct. INVALID: the output has no
  * logits, or the mean of some class is not known. */
-DMS_API int dms_support_wrong_classes(dms_snapshot *snapshot, const dms_fit *fit,
-                                      const size_t *positions, size_t position_ct,
-                                      const struct dms_support_options *options, int64_t *classes);
+DMS_API int dms_support_wrong_classes(dms_snapshot *snapshot, dms_fit *fit, const size_t *positions,
+                                      size_t position_ct, const struct dms_support_options *options,
+                                      int64_t *classes);
+
+/* The first example_ct examples of that order, and their weights, which may be NULL; 0 where there
+ * is none. INVALID: more than the training set has. */
+DMS_API int dms_support_examples(const dms_fit *fit, size_t position, size_t example_ct,
+                                 uint64_t *examples, double *weights);
 
 /* ---- from retrained models ---- */
 

@@ -16,6 +16,7 @@
 #include "dmstore/frame.h"
 #include "dmstore/npy.h"
 #include "dmstore/reader.h"
+#include "dmstore/retrained.h"
 #include "dmstore/sample.h"
 #include "dmstore/schema.h"
 #include "dmstore/snapshot.h"

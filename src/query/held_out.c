@@ -191,12 +191,9 @@ struct row_mask {
 static int compare_masks(const void *left, const void *right)
 {
     const struct row_mask *a = left, *b = right;
+    int order = dms_hash128_compare(&a->mask, &b->mask);
 
-    if (a->mask.high != b->mask.high)
-        return a->mask.high < b->mask.high ? -1 : 1;
-    if (a->mask.low != b->mask.low)
-        return a->mask.low < b->mask.low ? -1 : 1;
-    return (a->row > b->row) - (a->row < b->row);
+    return order != 0 ? order : (a->row > b->row) - (a->row < b->row);
 }
 
 /* Puts the first model that has the same mask into held_out->masks, for every model. */
@@ -211,8 +208,7 @@ static int find_first_rows(const struct dms_model_hash *hashes, struct dms_held_
         sorted[row] = (struct row_mask){hashes[row].mask, row};
     qsort(sorted, held_out->row_ct, sizeof(*sorted), compare_masks);
     for (uint32_t i = 0; i < held_out->row_ct; i++) {
-        bool repeats = i > 0 && sorted[i].mask.high == sorted[i - 1].mask.high &&
-                       sorted[i].mask.low == sorted[i - 1].mask.low;
+        bool repeats = i > 0 && dms_hash128_compare(&sorted[i].mask, &sorted[i - 1].mask) == 0;
 
         if (!repeats)
             first = sorted[i].row;

@@ -94,8 +94,8 @@ DMS_API int dms_support_wrong_classes(dms_snapshot *snapshot, dms_fit *fit, cons
                                       size_t position_ct, const struct dms_support_options *options,
                                       int64_t *classes);
 
-/* The first example_ct examples of that order, and their weights, which may be NULL; 0 where there
- * is none. INVALID: more than the training set has. */
+/* The first example_ct examples of that order, and their weights (0: none). INVALID: more than the
+ * training set has. */
 DMS_API int dms_support_examples(const dms_fit *fit, size_t position, size_t example_ct,
                                  uint64_t *examples, double *weights);
 

@@ -12,8 +12,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pool.h"
+#include "dmstore/nearest.h"
 #include "query/m0.h"
-#include "query/weight_order.h"
 
 /* The factor with which estimates are conservative. */
 #define SAFETY 1.2
@@ -45,16 +45,21 @@ struct work {
 };
 
 /* The smallest k of Appendix F.3.2. entries: room for the target's weights. */
-static void estimate(const struct dms_fitted_target *target, uint64_t example_ct,
-                     struct dms_weighted_example *entries, struct dms_support *support)
+static int estimate(const struct work *work, size_t place, struct dms_weighted_example *entries)
 {
-    size_t positive_ct = dms_weight_order_positive(target, entries), k = 0;
+    struct dms_support *support = &work->supports[place];
+    size_t positive_ct, k = 0;
     double sum = 0;
+    int code = dms_fit_top(work->fit, &work->positions[place], 1, work->weight_ct,
+                           DMS_POSITIVE_WEIGHTS, entries, &positive_ct);
 
+    if (code < 0)
+        return code;
     while (k < positive_ct && !(sum > support->m0))
         sum += entries[k++].weight;
     support->censored = !(sum > support->m0);
-    set_size((double)k, example_ct, support);
+    set_size((double)k, work->example_ct, support);
+    return 0;
 }
 
 static int estimate_targets(void *context, size_t worker)
@@ -65,13 +70,8 @@ static int estimate_targets(void *context, size_t worker)
     int code = entries ? 0 : DMS_ERR_NO_MEMORY;
 
     (void)worker;
-    while (code == 0 && (place = atomic_fetch_add(&work->next_position, 1)) < work->position_ct) {
-        struct dms_fitted_target target;
-
-        code = dms_fit_target(work->fit, work->positions[place], &target);
-        if (code == 0)
-            estimate(&target, work->example_ct, entries, &work->supports[place]);
-    }
+    while (code == 0 && (place = atomic_fetch_add(&work->next_position, 1)) < work->position_ct)
+        code = estimate(work, place, entries);
     free(entries);
     return code;
 }
@@ -130,12 +130,49 @@ int dms_support_estimate(dms_snapshot *snapshot, dms_fit *fit, const size_t *pos
     return code;
 }
 
+/* Room for all weights of a target, and what they are in some order. */
+struct weight_list {
+    struct dms_weighted_example *items;
+    size_t item_ct;
+};
+
+/* Takes the weights of one sign, as many as are still wanted. Returns how many were taken. */
+static size_t take_listed(const struct weight_list *list, size_t wanted_ct, uint64_t *examples,
+                          double *weights)
+{
+    size_t taken_ct = list->item_ct < wanted_ct ? list->item_ct : wanted_ct;
+
+    for (size_t i = 0; i < taken_ct; i++) {
+        examples[i] = list->items[i].example;
+        weights[i] = list->items[i].weight;
+    }
+    return taken_ct;
+}
+
+/* The same with the examples that have no weight: those that the target does not list. */
+static size_t take_others(const struct dms_fitted_target *target, uint64_t example_ct,
+                          size_t wanted_ct, uint64_t *examples, double *weights)
+{
+    size_t taken_ct = 0, next = 0;
+
+    for (uint64_t example = 0; taken_ct < wanted_ct && example < example_ct; example++) {
+        if (next < target->weight_ct && target->examples[next] == example) {
+            next++;
+            continue;
+        }
+        examples[taken_ct] = example;
+        weights[taken_ct++] = 0;
+    }
+    return taken_ct;
+}
+
 int dms_support_examples(const dms_fit *fit, size_t position, size_t example_ct, uint64_t *examples,
                          double *weights)
 {
     const struct dms_fit_header *header = dms_fit_get_header(fit);
-    struct dms_weighted_example *entries = NULL, *scratch = NULL;
+    struct weight_list list = {0};
     struct dms_fitted_target target;
+    size_t taken_ct;
     int code = dms_fit_target(fit, position, &target);
 
     if (code < 0)
@@ -144,20 +181,21 @@ int dms_support_examples(const dms_fit *fit, size_t position, size_t example_ct,
         return dms_fail(DMS_ERR_INVALID,
                         "fit %s is of %" PRIu64 " training examples: there are no %zu",
                         header->name, header->example_ct, example_ct);
-    entries = dms_alloc(example_ct, sizeof(*entries));
-    scratch = dms_alloc(target.weight_ct, sizeof(*scratch));
-    if (entries && scratch) {
-        dms_weight_order(&target, (size_t)header->example_ct, example_ct, entries, scratch);
-        for (size_t i = 0; i < example_ct; i++) {
-            examples[i] = entries[i].example;
-            if (weights)
-                weights[i] = entries[i].weight;
-        }
-    } else {
-        code = DMS_ERR_NO_MEMORY;
+    list.items = dms_alloc(target.weight_ct, sizeof(*list.items));
+    if (!list.items)
+        return DMS_ERR_NO_MEMORY;
+    code = dms_fit_top(fit, &position, 1, target.weight_ct, DMS_POSITIVE_WEIGHTS, list.items,
+                       &list.item_ct);
+    if (code == 0) {
+        taken_ct = take_listed(&list, example_ct, examples, weights);
+        taken_ct += take_others(&target, header->example_ct, example_ct - taken_ct,
+                                examples + taken_ct, weights + taken_ct);
+        code = dms_fit_top(fit, &position, 1, target.weight_ct, DMS_NEGATIVE_WEIGHTS, list.items,
+                           &list.item_ct);
     }
-    free(entries);
-    free(scratch);
+    if (code == 0)
+        (void)take_listed(&list, example_ct - taken_ct, examples + taken_ct, weights + taken_ct);
+    free(list.items);
     return code;
 }
 

@@ -10,6 +10,7 @@
 #define DMSTORE_H
 
 #include "dmstore/convert.h"
+#include "dmstore/counterfactual.h"
 #include "dmstore/error.h"
 #include "dmstore/evaluate.h"
 #include "dmstore/fit.h"

@@ -3,7 +3,7 @@
  * ("runs") of the same training set, whose masks are those training sets and whose outputs tell
  * what datamodels only predict. Models are found by their id, as in the plan that they were trained
  * from, or by their mask: models that share one are repeats, and their outputs are averaged
- * (Ilyas et al. 2022, Algorithms 1 and 2: T models a training set).
+ * (Ilyas et al. 2022, Algorithms 1 and A.2: T models a training set).
  *
  * Outputs are what the fit predicts: transformed as the outputs that it was fitted to. A fit that
  * leaves out the models that have seen a target's own example (exclude_self) is asked like any
@@ -58,6 +58,13 @@ DMS_API int dms_retrained_models(const dms_retrained *retrained, size_t mask, co
 
 /* The mask itself: packed has (example_ct + 7) / 8 bytes. */
 DMS_API int dms_retrained_read_mask(const dms_retrained *retrained, size_t mask, uint8_t *packed);
+
+/* Calls `visit` with every mask in the order of reading, and stops with what it returns when that
+ * is not 0. */
+DMS_API int dms_retrained_visit_masks(const dms_retrained *retrained,
+                                      int (*visit)(void *context, size_t mask,
+                                                   const uint8_t *packed),
+                                      void *context);
 
 /* The number of the mask that is `packed` (bits after the last example zero), of that of model
  * `id`, and of the mask of all examples, whose models are the controls. NOT_FOUND. */

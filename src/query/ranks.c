@@ -4,6 +4,7 @@
 #include "query/ranks.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- ranks ---- */
@@ -60,6 +61,31 @@ void dms_rank(const float *values, struct dms_ranking *ranking, uint64_t *scratc
         for (end = start; end < value_ct && sorted[end] >> 32 == sorted[start] >> 32; end++) {
             ranking->order[end] = (uint32_t)sorted[end];
         }
+        for (size_t i = start; i < end; i++)
+            ranking->ranks[ranking->order[i]] = (double)(start + 1 + end) / 2;
+        ranking->varies |= end - start < value_ct;
+    }
+}
+
+static int compare_values(const void *left, const void *right)
+{
+    const struct dms_placed_value *a = left, *b = right;
+
+    return (a->value > b->value) - (a->value < b->value);
+}
+
+void dms_rank_doubles(const double *values, struct dms_ranking *ranking,
+                      struct dms_placed_value *scratch)
+{
+    size_t value_ct = ranking->value_ct;
+
+    ranking->varies = false;
+    for (size_t i = 0; i < value_ct; i++)
+        scratch[i] = (struct dms_placed_value){values[i], (uint32_t)i};
+    qsort(scratch, value_ct, sizeof(*scratch), compare_values);
+    for (size_t start = 0, end; start < value_ct; start = end) {
+        for (end = start; end < value_ct && scratch[end].value == scratch[start].value; end++)
+            ranking->order[end] = scratch[end].place;
         for (size_t i = start; i < end; i++)
             ranking->ranks[ranking->order[i]] = (double)(start + 1 + end) / 2;
         ranking->varies |= end - start < value_ct;

@@ -355,6 +355,53 @@ int dms_retrained_read_mask(const dms_retrained *retrained, size_t mask, uint8_t
     return code;
 }
 
+/* Ids of the first model of each mask, in order. The caller frees *ranges. */
+static int first_models(const dms_retrained *retrained, struct dms_id_range **ranges,
+                        size_t *range_ct)
+{
+    uint64_t *ids = dms_alloc(retrained->mask_ct, sizeof(*ids));
+    int code;
+
+    if (!ids)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t mask = 0; mask < retrained->mask_ct; mask++)
+        ids[mask] = retrained->ids[retrained->masks[mask].first_model];
+    code = dms_id_ranges_of(ids, retrained->mask_ct, ranges, range_ct);
+    free(ids);
+    return code;
+}
+
+int dms_retrained_visit_masks(const dms_retrained *retrained,
+                              int (*visit)(void *context, size_t mask, const uint8_t *packed),
+                              void *context)
+{
+    struct dms_reader_options options;
+    struct dms_id_range *ranges = NULL;
+    const struct dms_batch *batch;
+    dms_reader *reader = NULL;
+    int code;
+
+    if (retrained->mask_ct == 0)
+        return 0;
+    dms_reader_options_init(&options);
+    code = first_models(retrained, &ranges, &options.id_range_ct);
+    options.ids = ranges;
+    options.batch_rows = BATCH_ROWS;
+    options.thread_ct = retrained->thread_ct;
+    if (code == 0)
+        code = dms_reader_open(retrained->snapshot, &options, &reader);
+    while (code == 0 && (code = dms_reader_next(reader, &batch)) == 0) {
+        /* The rank of the first model of a mask among all of them is the number of the mask. */
+        for (uint32_t row = 0; code == 0 && row < batch->row_ct; row++)
+            code = visit(context, (size_t)batch->ranks[row],
+                         batch->masks + (size_t)row * batch->mask_stride_bytes);
+        dms_reader_release(reader, batch);
+    }
+    dms_reader_close(reader);
+    free(ranges);
+    return code == DMS_END ? 0 : code;
+}
+
 static int find_hash(const dms_retrained *retrained, const struct dms_hash128 *hash, size_t *mask)
 {
     size_t low = 0, high = retrained->mask_ct;

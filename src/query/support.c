@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pool.h"
+#include "dmstore/counterfactual.h"
 #include "dmstore/nearest.h"
 #include "query/m0.h"
 
@@ -130,49 +131,29 @@ int dms_support_estimate(dms_snapshot *snapshot, dms_fit *fit, const size_t *pos
     return code;
 }
 
-/* Room for all weights of a target, and what they are in some order. */
-struct weight_list {
-    struct dms_weighted_example *items;
-    size_t item_ct;
-};
-
-/* Takes the weights of one sign, as many as are still wanted. Returns how many were taken. */
-static size_t take_listed(const struct weight_list *list, size_t wanted_ct, uint64_t *examples,
-                          double *weights)
+/* 0: the target gives the example no weight. */
+static double weight_of(const struct dms_fitted_target *target, uint64_t example)
 {
-    size_t taken_ct = list->item_ct < wanted_ct ? list->item_ct : wanted_ct;
+    size_t low = 0, high = target->weight_ct; /* examples increase */
 
-    for (size_t i = 0; i < taken_ct; i++) {
-        examples[i] = list->items[i].example;
-        weights[i] = list->items[i].weight;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (target->examples[middle] < example)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return taken_ct;
-}
-
-/* The same with the examples that have no weight: those that the target does not list. */
-static size_t take_others(const struct dms_fitted_target *target, uint64_t example_ct,
-                          size_t wanted_ct, uint64_t *examples, double *weights)
-{
-    size_t taken_ct = 0, next = 0;
-
-    for (uint64_t example = 0; taken_ct < wanted_ct && example < example_ct; example++) {
-        if (next < target->weight_ct && target->examples[next] == example) {
-            next++;
-            continue;
-        }
-        examples[taken_ct] = example;
-        weights[taken_ct++] = 0;
-    }
-    return taken_ct;
+    return low < target->weight_ct && target->examples[low] == example ? target->weights[low] : 0;
 }
 
 int dms_support_examples(const dms_fit *fit, size_t position, size_t example_ct, uint64_t *examples,
                          double *weights)
 {
     const struct dms_fit_header *header = dms_fit_get_header(fit);
-    struct weight_list list = {0};
+    struct dms_removal_options options = {.example_ct = header->example_ct};
     struct dms_fitted_target target;
-    size_t taken_ct;
+    size_t ordered_ct;
     int code = dms_fit_target(fit, position, &target);
 
     if (code < 0)
@@ -181,21 +162,9 @@ int dms_support_examples(const dms_fit *fit, size_t position, size_t example_ct,
         return dms_fail(DMS_ERR_INVALID,
                         "fit %s is of %" PRIu64 " training examples: there are no %zu",
                         header->name, header->example_ct, example_ct);
-    list.items = dms_alloc(target.weight_ct, sizeof(*list.items));
-    if (!list.items)
-        return DMS_ERR_NO_MEMORY;
-    code = dms_fit_top(fit, &position, 1, target.weight_ct, DMS_POSITIVE_WEIGHTS, list.items,
-                       &list.item_ct);
-    if (code == 0) {
-        taken_ct = take_listed(&list, example_ct, examples, weights);
-        taken_ct += take_others(&target, header->example_ct, example_ct - taken_ct,
-                                examples + taken_ct, weights + taken_ct);
-        code = dms_fit_top(fit, &position, 1, target.weight_ct, DMS_NEGATIVE_WEIGHTS, list.items,
-                           &list.item_ct);
-    }
-    if (code == 0)
-        (void)take_listed(&list, example_ct - taken_ct, examples + taken_ct, weights + taken_ct);
-    free(list.items);
+    code = dms_removal_order(&target, DMS_REMOVE_TOP, &options, example_ct, examples, &ordered_ct);
+    for (size_t i = 0; code == 0 && i < example_ct; i++)
+        weights[i] = weight_of(&target, examples[i]);
     return code;
 }
 

@@ -140,7 +140,7 @@ static void print_target(const struct support_estimates *estimates, size_t i)
     else
         printf("  %10.4g", support->m0);
     if (estimates->labels)
-        printf("  %5" PRId64, estimates->labels[i]);
+        printf("  %8" PRId64, estimates->labels[i]);
     index_names_print(&estimates->query->targets_are, support->target, stdout);
     putchar('\n');
 }
@@ -197,7 +197,7 @@ int support_print(const struct support_estimates *estimates, size_t example_ct)
 
     print_heading(estimates);
     printf("%8s  %11s  %9s  %10s%s\n", "target", "examples", "x 1.2", "M0",
-           estimates->labels ? "  class" : "");
+           estimates->labels ? "  as class" : "");
     for (size_t i = 0; code == 0 && i < estimates->query->position_ct; i++) {
         print_target(estimates, i);
         if (example_ct > 0)

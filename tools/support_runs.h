@@ -15,7 +15,7 @@
 #define SUPPORT_KIND_REMOVE "support"
 #define SUPPORT_KIND_RELABEL "relabel"
 #define SUPPORT_KIND_CONFIRM "confirm"
-#define SUPPORT_KIND_CONSERVATIVE "confirm-1.2"
+#define SUPPORT_KIND_CONSERVATIVE "confirm-conservative"
 
 /* One training set and one target. */
 struct support_mean {

@@ -10,6 +10,7 @@ int command_add_column(int argc, char **argv);
 int command_append(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_compact(int argc, char **argv);
+int command_counterfactual(int argc, char **argv);
 int command_create(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_export(int argc, char **argv);

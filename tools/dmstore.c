@@ -39,6 +39,7 @@ static const struct command {
     {"rm-fit", "remove a fit", command_rm_fit},
     {NULL, "Asking datamodels", NULL},
     {"support", "how few training examples predictions hang on", command_support},
+    {"counterfactual", "what removing training examples does", command_counterfactual},
     {NULL, "Keeping", NULL},
     {"seal", "turn staged rows into chunks now", command_seal},
     {"rm", "remove models by id", command_rm},
@@ -60,7 +61,7 @@ static void print_help(FILE *file)
           file);
     for (size_t i = 0; i < COMMAND_CT; i++) {
         if (commands[i].name)
-            fprintf(file, "  %-12s %s\n", commands[i].name, commands[i].summary);
+            fprintf(file, "  %-14s %s\n", commands[i].name, commands[i].summary);
         else
             fprintf(file, "\n%s:\n", commands[i].summary);
     }

@@ -5,7 +5,8 @@
  * are found again in a store of retrained models.
  *
  * plan.csv is text: the line "id,target,k,repeat,kind,label" and a line a row without blanks or
- * quotes. Control rows, which train on everything, have no target and k = 0.
+ * quotes. Control rows, which train on everything, have k = 0; they and sets that are the same for
+ * all targets have no target.
  *
  * Functions return 0 or a negative enum dms_error with the message set (see report.h).
  */

@@ -91,6 +91,15 @@ static void free_examples(struct example_list *list)
 
 /* ---- text ---- */
 
+/* Where M0 is from, of target_ct targets. */
+static const char *m0_text(uint64_t control_ct, uint64_t target_ct)
+{
+    if (control_ct == target_ct)
+        return "control runs";
+    return control_ct == 0 ? "the datamodel (b + sum of all weights)"
+                           : "control runs, and where a target has none, the datamodel";
+}
+
 static void print_heading(const struct support_estimates *estimates)
 {
     const struct fit_query *query = estimates->query;
@@ -107,26 +116,21 @@ static void print_heading(const struct support_estimates *estimates)
     }
     for (size_t i = 0; i < query->position_ct; i++)
         control_ct += estimates->supports[i].m0_source == DMS_M0_CONTROL_RUNS;
-    printf("from weights; M0 from %s\n",
-           control_ct == query->position_ct ? "control runs"
-                                            : (control_ct == 0 ? "the datamodel (b + sum of all "
-                                                                 "weights)"
-                                                               : "control runs, and where a target "
-                                                                 "has none, the datamodel"));
+    printf("from weights; M0 from %s\n", m0_text(control_ct, target_ct));
 }
 
-/* The number of examples as a word. */
+/* The estimate and the conservative one. */
 static void print_support(const struct dms_support *support)
 {
-    char text[32];
+    char text[32] = "-";
 
-    if (is_undefined(support))
-        printf("  %11s  %9s", "-", "-");
-    else if (support->censored)
-        snprintf(text, sizeof(text), "> %" PRIu64, support->support),
-            printf("  %11s  %9s", text, "-");
-    else
+    if (is_known(support)) {
         printf("  %11" PRIu64 "  %9" PRIu64, support->support, support->conservative);
+        return;
+    }
+    if (!is_undefined(support))
+        snprintf(text, sizeof(text), "> %" PRIu64, support->support);
+    printf("  %11s  %9s", text, "-");
 }
 
 static void print_target(const struct support_estimates *estimates, size_t i)

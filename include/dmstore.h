@@ -9,12 +9,15 @@
 #ifndef DMSTORE_H
 #define DMSTORE_H
 
+#include "dmstore/compare.h"
 #include "dmstore/convert.h"
 #include "dmstore/counterfactual.h"
 #include "dmstore/error.h"
 #include "dmstore/evaluate.h"
 #include "dmstore/fit.h"
 #include "dmstore/frame.h"
+#include "dmstore/import.h"
+#include "dmstore/influence.h"
 #include "dmstore/nearest.h"
 #include "dmstore/npy.h"
 #include "dmstore/predict.h"

@@ -212,6 +212,10 @@ static int open_retrained(struct request *request)
     const char *excludes = dms_fit_problem(request->query.header, "exclude-self");
 
     dms_retrained_options_init(options);
+    if (dms_fit_problem(request->query.header, "labels") && !request->query.targets_are.labels)
+        return dms_source_fail(DMS_ERR_INVALID,
+                               "fit '%s' was made with labels: give the same (--target-labels)",
+                               request->query.fit_name);
     options->labels = request->query.targets_are.labels;
     options->label_ct = options->labels ? request->query.targets_are.count : 0;
     options->thread_ct = (unsigned)request->thread_ct;

@@ -167,7 +167,7 @@ int counterfactual_list_collect_masks(const struct fit_query *query, const dms_r
 
 /* ---- actual changes ---- */
 
-int counterfactual_list_read_actual(const struct fit_query *query, dms_retrained *retrained,
+int counterfactual_list_read_actual(const struct fit_query *query, const dms_retrained *retrained,
                                     const struct dms_retrained_options *options,
                                     struct counterfactual_list *list)
 {

@@ -25,7 +25,7 @@ struct counterfactual {
 struct counterfactual_list {
     struct counterfactual *items; /* by place, then as they were collected */
     size_t item_ct, capacity;
-    uint64_t set_ct;          /* different sets: what a plan has to train */
+    uint64_t set_ct;          /* sets that a plan has to train: some may be equal */
     uint64_t smallest_subset; /* examples in the smallest training set that is left */
     const char *runs;         /* the store of retrained models, or NULL */
     enum dms_base base;       /* what actual changes are relative to */
@@ -43,7 +43,7 @@ int counterfactual_list_collect_masks(const struct fit_query *query, const dms_r
                                       struct counterfactual_list *list);
 
 /* Sets the actual changes. NOT_FOUND: no set has been trained on. */
-int counterfactual_list_read_actual(const struct fit_query *query, dms_retrained *retrained,
+int counterfactual_list_read_actual(const struct fit_query *query, const dms_retrained *retrained,
                                     const struct dms_retrained_options *options,
                                     struct counterfactual_list *list);
 

@@ -251,7 +251,7 @@ int counterfactual_print(const struct counterfactual_report *report)
 static void json_score(struct json_writer *json, const struct counterfactual_report *report,
                        const struct group *group)
 {
-    json_u64(json, "pairs", report->list->runs ? group->score.pair_ct : group->pair_ct);
+    json_u64(json, "pair_count", report->list->runs ? group->score.pair_ct : group->pair_ct);
     json_double(json, "predicted",
                 report->list->runs ? group->score.predicted_mean : group->predicted);
     if (!report->list->runs)

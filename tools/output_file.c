@@ -19,6 +19,18 @@
 /* More than one write(2) may take at once on some systems. */
 #define WRITE_BYTES_MAX (1u << 30)
 
+char *output_file_path(const char *directory, const char *file)
+{
+    size_t bytes = strlen(directory) + strlen(file) + 2;
+    char *path = malloc(bytes);
+
+    if (path)
+        snprintf(path, bytes, "%s/%s", directory, file);
+    else
+        (void)dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
+    return path;
+}
+
 /* Sets the paths: that of the target of a symbolic link, which shall stay one, and the temporary
  * one beside it. */
 static int set_paths(struct output_file *file, const char *path)

@@ -16,6 +16,9 @@ struct output_file {
     char *temporary_path;
 };
 
+/* The path of a file in a directory, in new memory; NULL: out of memory, with the message set. */
+char *output_file_path(const char *directory, const char *file);
+
 /* Starts the file `path`, which is replaced in the end if it is there. Finish with
  * output_file_commit or output_file_abandon; a zeroed one may be abandoned. */
 int output_file_create(struct output_file *file, const char *path);

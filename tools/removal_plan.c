@@ -18,25 +18,12 @@
 
 static const char head[] = "id,target,k,repeat,kind,label";
 
-/* directory/name; the caller frees it. NULL: out of memory, message set. */
-static char *path_in(const char *directory, const char *name)
-{
-    size_t bytes = strlen(directory) + strlen(name) + 2;
-    char *path = malloc(bytes);
-
-    if (path)
-        snprintf(path, bytes, "%s/%s", directory, name);
-    else
-        dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
-    return path;
-}
-
 /* ---- writing ---- */
 
 static int create_masks(struct removal_plan_writer *writer, const char *directory)
 {
     uint64_t shape[] = {writer->row_ct, writer->example_ct};
-    char *path = path_in(directory, "masks.npy");
+    char *path = output_file_path(directory, "masks.npy");
     int code = path ? npy_writer_create(&writer->masks, path, 'b', 1, 2, shape) : DMS_ERR_NO_MEMORY;
 
     free(path);
@@ -45,7 +32,7 @@ static int create_masks(struct removal_plan_writer *writer, const char *director
 
 static int create_table(struct removal_plan_writer *writer, const char *directory)
 {
-    char *path = path_in(directory, "plan.csv");
+    char *path = output_file_path(directory, "plan.csv");
     int code = path ? output_file_create(&writer->table_file, path) : DMS_ERR_NO_MEMORY;
 
     free(path);
@@ -272,7 +259,7 @@ static int read_rows(FILE *file, struct cursor *cursor, struct removal_plan *pla
 
 int removal_plan_read(const char *directory, uint64_t target_ct, struct removal_plan *plan)
 {
-    char *path = path_in(directory, "plan.csv");
+    char *path = output_file_path(directory, "plan.csv");
     struct removal_plan read = {0};
     struct cursor cursor = {.path = path, .target_ct = target_ct};
     FILE *file = path ? fopen(path, "re") : NULL;

@@ -92,15 +92,6 @@ int dms_actual_changes(dms_snapshot *snapshot, dms_fit *fit, const dms_retrained
 
 /* ---- comparing ---- */
 
-static double mean_of(const double *values, size_t value_ct)
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < value_ct; i++)
-        sum += values[i];
-    return sum / (double)value_ct;
-}
-
 /* Spearman's correlation of value_ct pairs. */
 static int correlate_ranks(const double *predicted, const double *actual, size_t value_ct,
                            double *spearman)
@@ -140,8 +131,8 @@ int dms_compare_changes(const double *predicted, const double *actual, size_t pa
         known[made.pair_ct] = predicted[i];
         known_actual[made.pair_ct++] = actual[i];
     }
-    made.predicted_mean = mean_of(known, made.pair_ct);
-    made.actual_mean = mean_of(known_actual, made.pair_ct);
+    made.predicted_mean = dms_mean(known, made.pair_ct);
+    made.actual_mean = dms_mean(known_actual, made.pair_ct);
     made.pearson = dms_correlation(known, known_actual, made.pair_ct);
     code = correlate_ranks(known, known_actual, made.pair_ct, &made.spearman);
     free(known);

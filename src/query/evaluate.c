@@ -3,7 +3,7 @@
  * which finds outputs and predictions, and scorer.c, which compares them; here is what is decided
  * before and averaged after that.
  */
-#include "dmstore/evaluate.h"
+#include "query/evaluate.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -43,7 +43,7 @@ const char *dms_score_name(enum dms_score score)
 /* An evaluation under way. */
 struct work {
     dms_fit *const *fits;
-    size_t fit_ct;
+    size_t fit_ct, host_ct, judge_ct; /* see evaluate.h */
     const struct dms_evaluate_options *options;
     struct dms_scored_output output;
     struct dms_held_out held_out;
@@ -186,6 +186,8 @@ static int create_result(struct work *work, const struct target_list *list)
         return DMS_ERR_NO_MEMORY;
     work->result = result;
     result->output = dms_fit_get_header(work->fits[0])->output;
+    result->transform = work->output.transform;
+    result->threshold = work->output.threshold;
     result->target_ct = list->target_ct;
     result->missing_ct = list->missing_ct;
     result->fits = dms_alloc(work->fit_ct, sizeof(*result->fits));
@@ -195,8 +197,11 @@ static int create_result(struct work *work, const struct target_list *list)
     result->fit_ct = work->fit_ct;
     for (size_t fit = 0; fit < work->fit_ct; fit++) {
         struct dms_fit_evaluation *evaluation = &result->fits[fit];
+        const struct dms_fit_header *header = dms_fit_get_header(work->fits[fit]);
 
-        evaluation->name = dms_fit_get_header(work->fits[fit])->name;
+        evaluation->name = header->name;
+        evaluation->method = dms_fit_method(header);
+        evaluation->is_of_another_number = !dms_scored_output_is_of(&work->output, header);
         evaluation->targets = dms_alloc(list->target_ct, sizeof(*evaluation->targets));
         if (!evaluation->targets)
             return DMS_ERR_NO_MEMORY;
@@ -446,6 +451,9 @@ static void score_target(struct work *work, struct dms_scorer *scorer, size_t t,
 
         predictions[fit].values = block->predictions + place * row_ct;
         predictions[fit].mean = block->fitted[place].mean;
+        predictions[fit].no_level = work->result->fits[fit].is_of_another_number;
+        predictions[fit].no_bias =
+            fit >= work->host_ct || (block->fitted[place].flags & DMS_FITTED_NO_BIAS) != 0;
         evaluations[fit] = &work->result->fits[fit].targets[work->first_of_block + t];
         evaluations[fit]->flags = block->fitted[place].flags;
     }
@@ -496,13 +504,13 @@ static int run_blocks(struct work *work)
 static int prepare(struct work *work)
 {
     struct target_list list = {0};
-    int code = dms_scored_output_find(work->setting.snapshot, work->fits, work->fit_ct,
+    int code = dms_scored_output_find(work->setting.snapshot, work->fits, work->host_ct,
                                       work->options, &work->output);
 
     if (code == 0)
         code = choose_targets(work, &list);
     if (code == 0)
-        code = dms_held_out_read(work->setting.snapshot, work->fits, work->fit_ct,
+        code = dms_held_out_read(work->setting.snapshot, work->fits, work->judge_ct,
                                  work->options->thread_ct, work->options->memory_bytes,
                                  &work->held_out);
     if (code == 0)
@@ -529,13 +537,26 @@ static int prepare(struct work *work)
 int dms_evaluate(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_ct,
                  const struct dms_evaluate_options *options, struct dms_evaluation **evaluation)
 {
-    struct dms_evaluate_options defaults;
-    struct work work = {
-        .fits = fits, .fit_ct = fit_ct, .options = options, .setting.snapshot = snapshot};
-    int code;
-
     if (fit_ct == 0)
         return dms_fail(DMS_ERR_INVALID, "there is no fit to evaluate");
+    return dms_evaluate_guests(snapshot, fits, fit_ct, fit_ct, fit_ct, options, evaluation);
+}
+
+int dms_evaluate_guests(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_ct, size_t host_ct,
+                        size_t judge_ct, const struct dms_evaluate_options *options,
+                        struct dms_evaluation **evaluation)
+{
+    struct dms_evaluate_options defaults;
+    struct work work = {
+        .fits = fits,
+        .fit_ct = fit_ct,
+        .host_ct = host_ct,
+        .judge_ct = judge_ct,
+        .options = options,
+        .setting.snapshot = snapshot,
+    };
+    int code;
+
     if (!options) {
         dms_evaluate_options_init(&defaults);
         work.options = &defaults;

@@ -112,7 +112,7 @@ static bool all_equal(const double *values, size_t value_ct)
     return true;
 }
 
-static double mean_of(const double *values, size_t value_ct)
+double dms_mean(const double *values, size_t value_ct)
 {
     double sum = 0;
 
@@ -130,8 +130,8 @@ double dms_correlation(const double *predictions, const double *outputs, size_t 
         return NAN;
     if (all_equal(predictions, value_ct))
         return 0;
-    prediction_mean = mean_of(predictions, value_ct);
-    output_mean = mean_of(outputs, value_ct);
+    prediction_mean = dms_mean(predictions, value_ct);
+    output_mean = dms_mean(outputs, value_ct);
     for (size_t i = 0; i < value_ct; i++) {
         double prediction = predictions[i] - prediction_mean, output = outputs[i] - output_mean;
 

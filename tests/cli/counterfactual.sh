@@ -35,7 +35,7 @@ def check_scores(report):
         x, y = (np.array([p[name] for p in members]) for name in ("predicted", "actual"))
         wanted = {"predicted": x.mean(), "actual": y.mean(), "pearson": correlation(x, y),
                   "spearman": correlation(ranks(x), ranks(y))}
-        assert group["pairs"] == len(members)
+        assert group["pair_count"] == len(members)
         for name, value in wanted.items():
             assert same(group[name], value), (group, name, value)
     pairs = [p for p in pairs if p["actual"] is not None]
@@ -132,9 +132,9 @@ assert got == [(0, "top", 1, 2, -2), (0, "bottom", 3, -2, 2), (0, "list", 2, 0, 
                (3, "top", 1, 1, -1), (3, "bottom", 3, 0, 0), (3, "list", 2, 0, 0)], got
 assert [p["label"] for p in report["pairs"][::3]] == [2, 0, 1, 3] and report["pairs"][2]["list"] == "list.txt"
 assert report["set_count"] == 9 and report["target_count"] == 4 and report["extrapolates"]
-assert [(k["kind"], k["pairs"], k["predicted"]) for k in report["kinds"]] == [
+assert [(k["kind"], k["pair_count"], k["predicted"]) for k in report["kinds"]] == [
     ("top", 4, -2.125), ("bottom", 4, 3.875), ("list", 4, 0.5)]
-assert report["overall"] == {"pairs": 12, "predicted": 0.75}
+assert report["overall"] == {"pair_count": 12, "predicted": 0.75}
 PYTHON
 check_error "with a warning that they extrapolate" 0 "have 9 to 12 examples, those of training 6 to 6" \
     dmstore counterfactual small.dms chosen --target all --remove top:1 --remove bottom:3
@@ -215,6 +215,37 @@ np.save("control_id.npy", np.array([77]))
 PYTHON
 dmstore ingest small.dms --masks control.npy --output y=control_y.npy --ids control_id.npy >/dev/null
 check_output "is the base where the runs have none" "store 1.625" base_of
+
+# A fit of logits: what models put out is their margin. The runs lack example 5; their controls lead by 2.
+check_python "logits" <<'PYTHON'
+random = np.random.default_rng(2)
+np.save("logit_masks.npy", np.argsort(random.random((60, 12)), axis=1) < 6)
+np.save("logits.npy", random.normal(size=(60, 2, 3)).astype(np.float32))
+np.save("logit_labels.npy", np.array([2, 0]))
+masks = np.ones((3, 12), bool)
+masks[1:, 5] = False
+np.save("logit_run_masks.npy", masks)
+np.save("logit_runs.npy", np.array([[[0, 1, 3], [9, 7, 5]], [[4, 0, 0], [0, 0, 1]], [[0, 0, 2], [3, 0, 1]]], np.float32))
+PYTHON
+for run in logits:logit_masks:logits logit_runs:logit_run_masks:logit_runs; do
+    IFS=: read -r store masks outputs <<<"$run"
+    dmstore create "$store.dms" --examples 12 --output logits:2x3:f32
+    dmstore ingest "$store.dms" --masks "$masks.npy" --output logits="$outputs.npy" >/dev/null
+done
+check "fit margins" dmstore fit logits.dms --output logits --name margin --transform margin --labels logit_labels.npy \
+    --holdout 0 --validation 10 --lambdas 5
+echo 5 >five.txt
+margin() {
+    dmstore counterfactual logits.dms margin --target all --actual logit_runs.dms "$@"
+}
+check "compare margins" margin --target-labels logit_labels.npy --remove @five.txt -o margin.csv
+check_output "they are those of the target's class" "0,-3,2 1,-1.5,2" bash -c \
+    'echo $(tail -n +2 margin.csv | cut -d, -f1,6,7)'
+check_error "which must be known" 1 "give the same (--target-labels)" margin
+check "a fit that leaves out models which have seen the target" "$make_part" small.dms own y 0 4 own.dmfit exclude-self=yes
+dmstore merge-fits small.dms own.dmfit >/dev/null
+check_error "counts all retrained ones, and says so" 0 "models that have not seen the target itself" \
+    dmstore counterfactual small.dms own --target all --actual small_runs.dms
 
 # ---- retrained models: digits ----------------------------------------------------------------------------------------------
 

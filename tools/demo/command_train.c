@@ -21,6 +21,7 @@
 #include "mask_file.h"
 #include "model_row.h"
 #include "options.h"
+#include "output_file.h"
 #include "progress.h"
 #include "removal_plan.h"
 #include "report.h"
@@ -117,15 +118,13 @@ static int read_mask(const struct mask_source *source, uint64_t id, uint8_t *mas
 static int read_plan(struct request *request)
 {
     struct removal_plan *plan = &request->plan;
-    size_t path_bytes = strlen(request->plan_directory) + sizeof("/masks.npy");
     int code = removal_plan_read(request->plan_directory, UINT64_MAX, plan);
 
     if (code < 0)
         return code;
-    request->plan_masks = malloc(path_bytes);
+    request->plan_masks = output_file_path(request->plan_directory, "masks.npy");
     if (!request->plan_masks)
-        return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
-    snprintf(request->plan_masks, path_bytes, "%s/masks.npy", request->plan_directory);
+        return DMS_ERR_NO_MEMORY;
     request->masks = request->plan_masks;
     request->masks_first_id = plan->rows[0].id;
     if (!request->ids) {

@@ -28,6 +28,7 @@
 #include "dmstore/snapshot.h"
 #include "dmstore/solve.h"
 #include "dmstore/store.h"
+#include "dmstore/support.h"
 #include "dmstore/verify.h"
 #include "dmstore/warm.h"
 

@@ -36,6 +36,7 @@ int command_sample(int argc, char **argv);
 int command_seal(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
 int command_top(int argc, char **argv);
+int command_support(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_warm(int argc, char **argv);
 

@@ -43,6 +43,7 @@ static const struct command {
     {"top", "the training examples that matter most to a target", command_top},
     {"leakage", "targets that may be in the training set, too", command_leakage},
     {"counterfactual", "what removing training examples does", command_counterfactual},
+    {"support", "how few training examples predictions hang on", command_support},
     {"compare", "how far two fits of the same targets agree", command_compare},
     {"influence", "estimate influences by differences of means, as a fit", command_influence},
     {NULL, "Keeping", NULL},

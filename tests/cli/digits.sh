@@ -269,6 +269,13 @@ check_error "no such store" 1 "none.dms" train none.dms --ids 0:1 --seed 1
 check_error "an empty range" 2 "--ids" train whole.dms --ids 5:5 --seed 1
 check_error "no seed" 2 "--seed" train whole.dms --ids 0:1
 check_error "two sources of masks" 2 "--masks is instead" train whole.dms --ids 0:1 --seed 1 --masks given.npy
+mkdir plan
+cp given.npy plan/masks.npy
+printf 'id,target,k,repeat,kind,label\n60,,0,0,control,\n61,3,9,0,relabel,10\n62,3,9,0,relabel,4\n' >plan/plan.csv
+check_error "models that a plan does not have" 1 "the plan has models 60 to 62 only" train given.dms --plan plan --ids 60:64
+check_error "a label that is no digit" 1 "model 61: there is no digit 10" train given.dms --plan plan --ids 61:62
+check "a part of a plan" train given.dms --plan plan --ids 62:63
+check_error "a plan and a seed" 2 "--plan is instead" train given.dms --plan plan --seed 1
 check_error "the wrong usage names this program" 2 "digits train --help" train whole.dms
 check_status "no command" 2 "$digits"
 check "help" "$digits" --help

@@ -542,7 +542,7 @@ static int save(const struct run *run, size_t first)
 {
     uint8_t state[8];
 
-    if (!run->control->save)
+    if (!run->control->save || first == 0)
         return DMS_OK;
     dms_store_u64(state, first);
     return run->control->save(run->control->context, state, sizeof state);

@@ -604,6 +604,8 @@ static int finish(struct fit_job *job)
     const struct request *request = job->request;
     const char *stored = request->part_path ? request->part_path : request->store;
     uint64_t uncertified_ct = job->report.target_ct - job->report.certified_ct;
+    uint64_t pass_ct =
+        job->options.solver == DMS_SOLVER_RIDGE ? job->report.epoch_ct : job->options.max_epochs;
     bool is_kept = uncertified_ct == 0 || request->allow_uncertified;
     uint64_t added_ct = 0;
 
@@ -619,7 +621,7 @@ static int finish(struct fit_job *job)
                          " passes: nothing is stored; '%s' has the result: the same command with "
                          "--resume --allow-uncertified stores it as it is",
                          uncertified_ct, tool_plural(uncertified_ct), job->options.tolerance,
-                         job->options.max_epochs, job->checkpoint_path);
+                         pass_ct, job->checkpoint_path);
     return TOOL_OK;
 }
 

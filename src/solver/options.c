@@ -287,7 +287,7 @@ static void add_digest(struct dms_problem_text *text, const char *key, const voi
 static void add_lambdas(struct dms_problem_text *text, const struct dms_fit_options *options)
 {
     if (options->ridge_lambda >= 0) {
-        add_number(text, "lambda", options->ridge_lambda);
+        add_number(text, "lambda", fabs(options->ridge_lambda)); /* -0 is 0 */
         return;
     }
     if (options->lambdas)

@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "kernels/kernels.h"
+#include "solver/pass.h"
 
-#define BATCH_ROWS 1024
 /* Pairs of a tile of columns are counted together, so many words of them at a time: they stay in
  * the cache. */
 #define TILE 64
@@ -22,14 +22,16 @@ uint64_t dms_packed_rows_bytes(size_t example_ct, uint64_t row_ct)
     return (row_ct + 63) / 64 * sizeof(uint64_t) * example_ct;
 }
 
-static void take_batch(struct dms_packed_rows *rows, const struct dms_batch *batch)
+static int take_batch(void *context, const struct dms_batch *batch)
 {
+    struct dms_packed_rows *rows = context;
     size_t first = (size_t)(batch->position / 64);
 
     for (size_t b = 0; b < (batch->row_ct + 63u) / 64; b++)
         for (size_t k = 0; k < rows->example_ct; k++)
             rows->columns[k * rows->word_ct + first + b] =
                 batch->mask_columns[b * rows->example_ct + k];
+    return DMS_OK;
 }
 
 int dms_packed_rows_read(const struct dms_problem *problem, enum dms_role role,
@@ -40,8 +42,6 @@ int dms_packed_rows_read(const struct dms_problem *problem, enum dms_role role,
         .row_ct = problem->row_ct[role],
         .word_ct = (size_t)((problem->row_ct[role] + 63) / 64),
     };
-    const struct dms_batch *batch;
-    struct dms_batch_source source;
     size_t word_ct;
     int rc;
 
@@ -52,17 +52,7 @@ int dms_packed_rows_read(const struct dms_problem *problem, enum dms_role role,
     if (!made.columns)
         return DMS_ERR_NO_MEMORY;
     /* The outputs of one target come along, unused: a source has at least one. */
-    rc = problem->open(problem->context, role, false, 0, 1, BATCH_ROWS, &source);
-    if (rc < 0)
-        goto out;
-    rc = source.seek(source.context, 0);
-    while (rc == DMS_OK && (rc = source.next(source.context, &batch)) == DMS_OK) {
-        take_batch(&made, batch);
-        source.release(source.context, batch);
-    }
-    source.close(source.context);
-    rc = rc == DMS_END ? DMS_OK : rc;
-out:
+    rc = dms_problem_visit(problem, role, 0, 1, take_batch, &made);
     if (rc < 0)
         dms_packed_rows_free(&made);
     else

@@ -15,12 +15,11 @@
 #include "base/pool.h"
 #include "format/cursor.h"
 #include "kernels/lanes.h"
+#include "solver/pass.h"
 #include "solver/ridge_path.h"
 #include "solver/ridge_system.h"
 #include "solver/ridge_targets.h"
 
-/* Rows of a batch, as far as the memory of sources goes. */
-#define BATCH_ROWS 1024
 /* Where every target has a matrix of its own, more targets together save little, and a checkpoint
  * comes after each block. */
 #define OWN_MATRIX_TARGETS 64
@@ -110,8 +109,9 @@ static uint64_t needed_bytes(const struct run *run, size_t target_ct)
     const struct dms_problem *problem = run->problem;
 
     return dms_ridge_bytes(problem, target_ct) +
-           (problem->source_bytes ? problem->source_bytes(problem->context, target_ct, BATCH_ROWS)
-                                  : 0);
+           (problem->source_bytes
+                ? problem->source_bytes(problem->context, target_ct, DMS_PASS_ROWS)
+                : 0);
 }
 
 static int choose_block(struct run *run)

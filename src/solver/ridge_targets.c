@@ -12,8 +12,7 @@
 #include "base/pool.h"
 #include "kernels/lane_updates.h"
 #include "kernels/lanes.h"
-
-#define BATCH_ROWS 1024
+#include "solver/pass.h"
 
 uint64_t dms_ridge_target_bytes(size_t example_ct, uint64_t row_ct, enum dms_ridge_keep keep)
 {
@@ -65,6 +64,7 @@ static int allocate(struct dms_ridge_targets *targets, enum dms_ridge_keep keep)
 
 struct batch_work {
     const struct dms_problem *problem;
+    struct dms_pool *pool;
     struct dms_ridge_targets *targets;
     const struct dms_batch *batch;
 };
@@ -136,6 +136,16 @@ static void keep_outputs(struct dms_ridge_targets *targets, const struct dms_bat
                outputs + i * batch->output_stride_values, targets->target_ct * sizeof *outputs);
 }
 
+static int take_batch(void *context, const struct dms_batch *batch)
+{
+    struct batch_work *work = context;
+
+    work->batch = batch;
+    if (work->targets->outputs)
+        keep_outputs(work->targets, batch);
+    return dms_pool_run(work->pool, work->targets->tile_ct, take_tile, work);
+}
+
 int dms_ridge_targets_read(const struct dms_problem *problem, struct dms_pool *pool,
                            enum dms_role role, size_t first, size_t target_ct,
                            enum dms_ridge_keep keep, struct dms_ridge_targets *targets)
@@ -148,24 +158,11 @@ int dms_ridge_targets_read(const struct dms_problem *problem, struct dms_pool *p
         .row_ct = problem->row_ct[role],
         .word_ct = (size_t)((problem->row_ct[role] + 63) / 64),
     };
-    struct batch_work work = {.problem = problem, .targets = &made};
-    struct dms_batch_source source;
+    struct batch_work work = {.problem = problem, .pool = pool, .targets = &made};
     int rc = allocate(&made, keep);
 
     if (rc == DMS_OK)
-        rc = problem->open(problem->context, role, false, first, target_ct, BATCH_ROWS, &source);
-    if (rc < 0)
-        goto out;
-    rc = source.seek(source.context, 0);
-    while (rc == DMS_OK && (rc = source.next(source.context, &work.batch)) == DMS_OK) {
-        rc = dms_pool_run(pool, made.tile_ct, take_tile, &work);
-        if (made.outputs)
-            keep_outputs(&made, work.batch);
-        source.release(source.context, work.batch);
-    }
-    source.close(source.context);
-    rc = rc == DMS_END ? DMS_OK : rc;
-out:
+        rc = dms_problem_visit(problem, role, first, target_ct, take_batch, &work);
     if (rc < 0)
         dms_ridge_targets_free(&made);
     else

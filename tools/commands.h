@@ -29,6 +29,7 @@ int command_merge(int argc, char **argv);
 int command_merge_fits(int argc, char **argv);
 int command_missing(int argc, char **argv);
 int command_predict(int argc, char **argv);
+int command_ols(int argc, char **argv);
 int command_recover(int argc, char **argv);
 int command_rm(int argc, char **argv);
 int command_rm_fit(int argc, char **argv);

@@ -32,6 +32,7 @@ static const struct command {
     {"snapshot", "publish the current state as a manifest file for readers", command_snapshot},
     {NULL, "Datamodels", NULL},
     {"fit", "fit datamodels to the models of a store", command_fit},
+    {"ols", "fit by ordinary least squares, for comparison", command_ols},
     {"eval", "score fits on the models that they have held out", command_eval},
     {"fits", "list the fits of a store, or tell all of one", command_fits},
     {"export-fit", "write a fit's weights, biases and lambdas as .npy files", command_export_fit},

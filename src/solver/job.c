@@ -109,6 +109,7 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .full_path = options->full_path,
         .standardize = options->standardize,
         .refit = options->refit,
+        .ridge_lambda = options->ridge_lambda,
         .context = &job->setting,
         .open = dms_batch_source_open,
         .source_bytes = dms_batch_source_bytes,
@@ -293,7 +294,8 @@ static int solve(struct job *job)
     if (code < 0 || job->finished_ct == job->problem.target_ct)
         return code;
     job->rate_begin_ns = monotonic_ns();
-    code = dms_saga_solve(&job->problem, &control);
+    code = options->solver == DMS_SOLVER_RIDGE ? dms_ridge_solve(&job->problem, &control)
+                                               : dms_saga_solve(&job->problem, &control);
     if (code == 0 && checkpoint_path)
         code = dms_checkpoint_write(checkpoint, checkpoint_path, NULL, 0);
     return code;

@@ -135,11 +135,23 @@ static int open_existing(dms_snapshot *snapshot, const char *name, dms_fit **fit
     return 0;
 }
 
+/* LASSO takes the last lambda of its path when no model chooses; a ridge path would be for nothing.
+ */
+static int check_choice(const struct dms_fit_options *options, const struct dms_fit_header *header)
+{
+    if (options->solver != DMS_SOLVER_RIDGE || options->ridge_lambda >= 0 ||
+        header->validation.row_ct > 0)
+        return 0;
+    return dms_fail(DMS_ERR_INVALID, "ridge regression has no validation models to choose lambda "
+                                     "on: ask for some, or give lambda");
+}
+
 int dms_fit_plan_as(dms_snapshot *snapshot, const struct dms_fit_options *options,
                     dms_problem_describer *describe, struct dms_fit_header **header)
 {
     const struct dms_schema *schema = dms_snapshot_schema(snapshot);
     struct dms_model_hashes hashes = {0};
+    struct dms_fit_header *planned = NULL;
     dms_fit *existing = NULL;
     uint32_t column;
     int code;
@@ -164,11 +176,18 @@ int dms_fit_plan_as(dms_snapshot *snapshot, const struct dms_fit_options *option
     if (existing) {
         code = check_rows(dms_fit_get_header(existing), &hashes);
         code = code < 0 ? dms_fail_prefix(code, "cannot join fit %s", options->name)
-                        : dms_fit_header_copy(dms_fit_get_header(existing), header);
+                        : dms_fit_header_copy(dms_fit_get_header(existing), &planned);
     } else {
-        code = plan_new(snapshot, options, describe, &schema->columns[column], &hashes, header);
+        code = plan_new(snapshot, options, describe, &schema->columns[column], &hashes, &planned);
+    }
+    if (code == 0)
+        code = check_choice(options, planned);
+    if (code == 0) {
+        *header = planned;
+        planned = NULL;
     }
 out:
+    dms_fit_header_free(planned);
     dms_model_hashes_free(&hashes);
     dms_fit_close(existing);
     return code;

@@ -51,4 +51,7 @@ check "generate writes files that can be ingested" bash -c '
         --masks masks.npy --margins margins.npy &&
     "$DMSTORE" create store --examples 100 --output margins:3:f16 &&
     "$DMSTORE" ingest store --masks masks.npy --output margins=margins.npy --sampled 0.1:1'
+check_output "generate_fit writes a fit with as many weights as it is told" "20/20 7.0" bash -c '
+    "$DMSTORE_BUILD_DIR/tests/bench/generate_fit" --store fit --examples 100 --targets 20 --weights 7 --groups 3 &&
+    "$DMSTORE" fits fit | awk "NR == 2 { print \$3, \$9 }"'
 done_testing

@@ -9,7 +9,9 @@
 #ifndef DMSTORE_H
 #define DMSTORE_H
 
+#include "dmstore/cluster.h"
 #include "dmstore/convert.h"
+#include "dmstore/embed.h"
 #include "dmstore/error.h"
 #include "dmstore/evaluate.h"
 #include "dmstore/fit.h"

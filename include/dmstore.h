@@ -16,6 +16,7 @@
 #include "dmstore/evaluate.h"
 #include "dmstore/fit.h"
 #include "dmstore/frame.h"
+#include "dmstore/import.h"
 #include "dmstore/npy.h"
 #include "dmstore/reader.h"
 #include "dmstore/sample.h"

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <malloc.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "id_ranges.h"
 #include "options.h"
 #include "progress.h"
+#include "provenance.h"
 #include "report.h"
 #include "target_range.h"
 
@@ -28,9 +28,6 @@ static const char name[] = "fit";
 
 /* Two jobs may begin a fit at the same moment: the later one plans again, with what it finds. */
 #define PLAN_ATTEMPTS 4
-
-#define PROVENANCE_MAX 16
-#define PROVENANCE_TEXT_BYTES 1024
 
 /* The command line. */
 struct request {
@@ -64,7 +61,6 @@ struct fit_job {
 /* ---- the command line ---- */
 
 static const char *const solver_words[] = {"saga", NULL};
-static const char *const transform_words[] = {"none", "margin", "correct", NULL};
 static const char *const device_words[] = {"auto", "cpu", "cuda", NULL};
 
 /* Turns the words of the command line into options. */
@@ -111,20 +107,6 @@ static int interpret(struct request *request)
     return TOOL_CONTINUE;
 }
 
-/* The arguments as one text. NULL: out of memory. */
-static char *join_arguments(int argc, char **argv)
-{
-    size_t bytes = 1, used = 0;
-    char *text;
-
-    for (int i = 0; i < argc; i++)
-        bytes += strlen(argv[i]) + 1;
-    text = malloc(bytes);
-    for (int i = 0; text && i < argc; i++)
-        used += (size_t)sprintf(text + used, "%s%s", i > 0 ? " " : "", argv[i]);
-    return text;
-}
-
 static int parse(int argc, char **argv, struct request *request)
 {
     struct dms_fit_options *fit = &request->options;
@@ -161,7 +143,8 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_TEXT("self", 0, "FILE", &request->self,
                     ".npy: which example each target is, -1: none (default: target j is j); "
                     "implies --exclude-self"),
-        OPTION_CHOICE("transform", 0, "none|margin|correct", &request->transform, transform_words,
+        OPTION_CHOICE("transform", 0, "none|margin|correct", &request->transform,
+                      tool_transform_words,
                       "fit margins of logits, or correctness of margins or logits"),
         OPTION_TEXT("labels", 0, "FILE", &request->labels,
                     ".npy: the correct class of each target, for logits"),
@@ -201,7 +184,7 @@ static int parse(int argc, char **argv, struct request *request)
 
     dms_fit_options_init(fit);
     request->lambda_ct = fit->lambda_ct;
-    request->command_line = join_arguments(argc, argv);
+    request->command_line = provenance_command_line(argc, argv);
     if (!request->command_line)
         return tool_fail(name, "out of memory");
     status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
@@ -413,59 +396,23 @@ static int run(struct fit_job *job)
 
 /* ---- after the work ---- */
 
-/* How the job was run, for those who read the fit later. */
-struct provenance {
-    size_t pair_ct;
-    struct dms_metadata pairs[PROVENANCE_MAX];
-    char texts[PROVENANCE_MAX][PROVENANCE_TEXT_BYTES];
-};
-
-static void say(struct provenance *provenance, const char *key, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static void say(struct provenance *provenance, const char *key, const char *format, ...)
-{
-    size_t i = provenance->pair_ct++;
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(provenance->texts[i], sizeof(provenance->texts[i]), format, arguments);
-    va_end(arguments);
-    provenance->pairs[i] = (struct dms_metadata){.key = key, .value = provenance->texts[i]};
-}
-
-static void say_time(struct provenance *provenance, const char *key, time_t when)
-{
-    char text[32];
-    struct tm parts;
-
-    gmtime_r(&when, &parts);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
-    say(provenance, key, "%s", text);
-}
-
 static void describe(const struct fit_job *job, struct provenance *provenance)
 {
     const struct dms_fit_options *options = &job->options;
-    char host[128] = "";
 
-    gethostname(host, sizeof(host) - 1);
-    say(provenance, "version", "%s", PACKAGE_VERSION);
-    say(provenance, "command", "dmstore %s", job->request->command_line);
-    say(provenance, "host", "%s", host);
-    say_time(provenance, "started", job->start_time);
-    say_time(provenance, "ended", time(NULL));
-    say(provenance, "seconds", "%.3f", fit_report_seconds(&job->report));
-    say(provenance, "epochs", "%" PRIu64, job->report.epoch_ct);
-    say(provenance, "resumed", "%s", job->request->resume ? "yes" : "no");
-    say(provenance, "solver", "%s", solver_words[options->solver]);
-    say(provenance, "device", "cpu");
+    provenance_say_job(provenance, job->request->command_line, job->start_time);
+    provenance_say(provenance, "seconds", "%.3f", fit_report_seconds(&job->report));
+    provenance_say(provenance, "epochs", "%" PRIu64, job->report.epoch_ct);
+    provenance_say(provenance, "resumed", "%s", job->request->resume ? "yes" : "no");
+    provenance_say(provenance, "solver", "%s", solver_words[options->solver]);
+    provenance_say(provenance, "device", "cpu");
     if (options->thread_ct > 0)
-        say(provenance, "threads", "%u", options->thread_ct);
+        provenance_say(provenance, "threads", "%u", options->thread_ct);
     else
-        say(provenance, "threads", "%ld", sysconf(_SC_NPROCESSORS_ONLN));
-    say(provenance, "memory", "%" PRIu64, options->memory_bytes);
-    say(provenance, "seed", "%" PRIu64, options->seed);
-    say(provenance, "max-epochs", "%" PRIu64, options->max_epochs);
+        provenance_say(provenance, "threads", "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+    provenance_say(provenance, "memory", "%" PRIu64, options->memory_bytes);
+    provenance_say(provenance, "seed", "%" PRIu64, options->seed);
+    provenance_say(provenance, "max-epochs", "%" PRIu64, options->max_epochs);
 }
 
 /* The targets that were found, as a part that says how. */

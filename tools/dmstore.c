@@ -35,6 +35,7 @@ static const struct command {
     {"eval", "score fits on the models that they have held out", command_eval},
     {"fits", "list the fits of a store, or tell all of one", command_fits},
     {"export-fit", "write a fit's weights, biases and lambdas as .npy files", command_export_fit},
+    {"import-fit", "take in the weights of another attribution method", command_import_fit},
     {"merge-fits", "take in parts of fits from other hosts", command_merge_fits},
     {"rm-fit", "remove a fit", command_rm_fit},
     {NULL, "Keeping", NULL},

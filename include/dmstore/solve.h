@@ -25,7 +25,7 @@ enum dms_device { DMS_DEVICE_AUTO = 0, DMS_DEVICE_CPU = 1, DMS_DEVICE_CUDA = 2 }
 enum dms_transform {
     DMS_TRANSFORM_NONE = 0,
     DMS_TRANSFORM_MARGIN = 1,  /* correct-class logit minus the largest other one */
-    DMS_TRANSFORM_CORRECT = 2, /* 1 where the margin is above 0, else 0 */
+    DMS_TRANSFORM_CORRECT = 2, /* 1 where the margin is above `threshold`, else 0 */
 };
 
 /* For held_out_ct and validation_ct: as in the fit that is there, else none are held out and a
@@ -36,6 +36,7 @@ struct dms_fit_options {
     const char *name;   /* of the fit */
     const char *output; /* output column */
     enum dms_transform transform;
+    double threshold;      /* of DMS_TRANSFORM_CORRECT: 0 */
     const int64_t *labels; /* one class a target of the column, or NULL */
     size_t label_ct;
     uint64_t first_target, end_target; /* targets A .. B - 1; end 0: all */

@@ -3,6 +3,7 @@
  */
 #include "query/scored_output.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -30,9 +31,9 @@ static int check_digest(const struct dms_fit_header *header, const char *key,
     return 0;
 }
 
-/* Fills the options of a fit that matter for its outputs from its header. */
-static int read_problem(const struct dms_fit_header *header,
-                        const struct dms_evaluate_options *options, struct dms_fit_options *problem)
+int dms_scored_problem_read(const struct dms_fit_header *header, const int64_t *labels,
+                            size_t label_ct, const int64_t *self, size_t self_ct,
+                            struct dms_fit_options *problem)
 {
     const char *transform = problem_value(header, "transform");
     struct dms_problem_text text;
@@ -44,17 +45,18 @@ static int read_problem(const struct dms_fit_header *header,
     problem->transform = strcmp(transform, "margin") == 0    ? DMS_TRANSFORM_MARGIN
                          : strcmp(transform, "correct") == 0 ? DMS_TRANSFORM_CORRECT
                                                              : DMS_TRANSFORM_NONE;
+    problem->threshold = strtod(problem_value(header, "threshold"), NULL);
     problem->exclude_self = strcmp(problem_value(header, "exclude-self"), "yes") == 0;
     if (*problem_value(header, "labels")) {
-        problem->labels = options->labels;
-        problem->label_ct = options->label_ct;
+        problem->labels = labels;
+        problem->label_ct = label_ct;
         if (!problem->labels)
             return dms_fail(DMS_ERR_INVALID,
                             "fit %s was made with labels: give the same (--labels)", header->name);
     }
     if (*problem_value(header, "self")) {
-        problem->self = options->self;
-        problem->self_ct = options->self_ct;
+        problem->self = self;
+        problem->self_ct = self_ct;
         if (!problem->self)
             return dms_fail(DMS_ERR_INVALID,
                             "fit %s was made with a map of targets to their own examples: give the "
@@ -88,7 +90,8 @@ static int add_fit(const struct dms_schema *schema, const struct dms_fit_header 
 {
     struct dms_fit_options problem;
     uint32_t column = 0;
-    int code = read_problem(header, options, &problem);
+    int code = dms_scored_problem_read(header, options->labels, options->label_ct, options->self,
+                                       options->self_ct, &problem);
 
     if (code < 0)
         return code;
@@ -107,6 +110,7 @@ static int add_fit(const struct dms_schema *schema, const struct dms_fit_header 
                         header->name);
     output->column = &schema->columns[column];
     output->transform = problem.transform;
+    output->threshold = problem.threshold;
     output->labels = problem.labels;
     if (problem.exclude_self) {
         output->exclude_self = true;

@@ -105,6 +105,12 @@ static int check_transform(const struct dms_fit_options *options, const struct d
 
     if ((unsigned)options->transform > DMS_TRANSFORM_CORRECT)
         return dms_fail(DMS_ERR_INVALID, "there is no transform %d", (int)options->transform);
+    if (!isfinite(options->threshold) ||
+        (options->threshold != 0 && options->transform != DMS_TRANSFORM_CORRECT))
+        return dms_fail(
+            DMS_ERR_INVALID,
+            "a threshold of %g is given: it must be finite, and is for correctness only",
+            options->threshold);
     if (has_logits && options->transform == DMS_TRANSFORM_NONE)
         return dms_fail(DMS_ERR_INVALID,
                         "column %s has %" PRIu64 " values for each target: fit their margin or "
@@ -299,6 +305,8 @@ void dms_problem_describe(const struct dms_fit_options *options, struct dms_prob
         add_digest(text, "self", options->self, options->self_ct);
     add_text(text, "solver", "saga");
     add_flag(text, "standardize", options->standardize);
+    if (options->threshold != 0)
+        add_number(text, "threshold", options->threshold);
     add_number(text, "tolerance", options->tolerance);
     add_text(text, "transform", transforms[options->transform]);
     add_count(text, "validation", options->validation_ct);

@@ -358,6 +358,41 @@ void dms_split_free(struct dms_split *split)
     *split = (struct dms_split){0};
 }
 
+/* ---- together ---- */
+
+/* Adds `range`, which begins after all that are there. */
+static void append_range(struct dms_id_range *ranges, size_t *range_ct, struct dms_id_range range)
+{
+    struct dms_id_range *last = *range_ct > 0 ? &ranges[*range_ct - 1] : NULL;
+
+    if (last && range.first_id - last->first_id == last->id_ct)
+        last->id_ct += range.id_ct;
+    else
+        ranges[(*range_ct)++] = range;
+}
+
+/* Equal masks may have put validation models among those of training. */
+int dms_fit_used_ranges(const struct dms_fit_header *header, struct dms_id_range **ranges,
+                        size_t *range_ct)
+{
+    const struct dms_row_set *left = &header->training, *right = &header->validation;
+    struct dms_id_range *merged = dms_alloc(left->range_ct + right->range_ct, sizeof(*merged));
+    size_t i = 0, k = 0, merged_ct = 0;
+
+    if (!merged)
+        return DMS_ERR_NO_MEMORY;
+    while (i < left->range_ct || k < right->range_ct) {
+        bool take_left =
+            k == right->range_ct ||
+            (i < left->range_ct && left->ranges[i].first_id < right->ranges[k].first_id);
+
+        append_range(merged, &merged_ct, take_left ? left->ranges[i++] : right->ranges[k++]);
+    }
+    *ranges = merged;
+    *range_ct = merged_ct;
+    return 0;
+}
+
 /* ---- checking ---- */
 
 /* The first model whose id is not below `id`. */

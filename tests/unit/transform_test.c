@@ -27,7 +27,7 @@ static void check(const char *name, enum dms_transform transform, size_t class_c
 
     for (int i = 0; i < ROWS * TO_STRIDE; i++)
         to[i] = 99;
-    dms_transform_apply(transform, &shape, labels, from, to);
+    dms_transform_apply(transform, 0, &shape, labels, from, to);
     for (int i = 0; i < ROWS; i++) {
         bool padded = true;
 

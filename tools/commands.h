@@ -9,8 +9,10 @@
 int command_add_column(int argc, char **argv);
 int command_append(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_cluster(int argc, char **argv);
 int command_compact(int argc, char **argv);
 int command_create(int argc, char **argv);
+int command_embed(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_export_fit(int argc, char **argv);
@@ -29,6 +31,7 @@ int command_rm(int argc, char **argv);
 int command_rm_fit(int argc, char **argv);
 int command_sample(int argc, char **argv);
 int command_seal(int argc, char **argv);
+int command_similar(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_warm(int argc, char **argv);

@@ -22,6 +22,7 @@
 #define DENSE_ORDER_MAX 32000
 
 #define TOLERANCE 1e-13
+#define SIZE_ROUNDS 6
 #define RESTART_MAX 3000
 
 /* Lanczos vectors beyond those that are asked for: twice as many as a rule, and some for few. */
@@ -129,6 +130,9 @@ static int solve_dense(const struct dms_symmetric *matrix, size_t pair_ct, doubl
 /* Its state between calls, which it keeps in static variables, too: one search at a time. */
 struct search {
     const struct dms_arpack *arpack;
+    /* ARPACK's test of convergence is relative to each eigenvalue, which for one that is 0 but for
+     * rounding is never met: it is given A + shift, with a shift of the size of the largest. */
+    double shift;
     int order, pair_ct, basis_ct, work_ct, info;
     int parameters[11], places[14];
     double *residual, *basis, *vectors, *work, *values;
@@ -177,20 +181,48 @@ static void end_search(struct search *search)
     free(search->selected);
 }
 
+/* The shift is about the largest absolute eigenvalue: the length that a product gives to a vector of
+ * length 1; 0 where all products are 0. */
+static int estimate_size(const struct dms_symmetric *matrix, struct search *search)
+{
+    double *x = search->vectors, *y = search->vectors + matrix->order;
+    int code = 0;
+
+    memcpy(x, search->residual, matrix->order * sizeof(*x));
+    for (int round = 0; code == 0 && round < SIZE_ROUNDS; round++) {
+        double length = 0;
+
+        for (size_t i = 0; i < matrix->order; i++)
+            length += x[i] * x[i];
+        search->shift = sqrt(length);
+        for (size_t i = 0; i < matrix->order && length > 0; i++)
+            x[i] /= search->shift;
+        code = multiply(matrix, x, y);
+        memcpy(x, y, matrix->order * sizeof(*x));
+    }
+    return code;
+}
+
 /* Multiplies as often as ARPACK asks for it. */
 static int iterate(const struct dms_symmetric *matrix, struct search *search)
 {
     int request = 0, code = 0;
 
     do {
+        double *x, *y;
+
         search->arpack->dsaupd(&request, "I", search->order, "LA", search->pair_ct, TOLERANCE,
                                search->residual, search->basis_ct, search->basis, search->order,
                                search->parameters, search->places, search->vectors, search->work,
                                search->work_ct, &search->info);
-        if (request == 1 || request == -1)
-            code = multiply(matrix, search->vectors + search->places[0] - 1,
-                            search->vectors + search->places[1] - 1);
-    } while (code == 0 && (request == 1 || request == -1));
+        if (request != 1 && request != -1)
+            break;
+        x = search->vectors + search->places[0] - 1;
+        y = search->vectors + search->places[1] - 1;
+        code = multiply(matrix, x, y);
+        for (size_t i = 0; i < matrix->order; i++)
+            y[i] += search->shift * x[i];
+    } while (code == 0);
     if (code == 0 && search->info == 1)
         code = dms_fail(DMS_ERR_INVALID,
                         "%d eigenvalues of a matrix of order %d were not found in %d restarts: ask "
@@ -212,11 +244,20 @@ static int take_pairs(struct search *search, double *values, double *vectors)
     if (search->info != 0)
         return dms_fail(DMS_ERR_INVALID, "ARPACK found no eigenvectors (dseupd: %d)", search->info);
     for (int k = 0; k < search->pair_ct; k++) {
-        values[k] = search->values[search->pair_ct - 1 - k];
+        values[k] = search->values[search->pair_ct - 1 - k] - search->shift;
         copy_vector((size_t)search->order, search->basis, (size_t)(search->pair_ct - 1 - k),
                     vectors, (size_t)k);
     }
     return 0;
+}
+
+/* Of a matrix of zeros, in which ARPACK finds nowhere to go. */
+static void take_zeros(size_t order, size_t pair_ct, double *values, double *vectors)
+{
+    memset(values, 0, pair_ct * sizeof(*values));
+    memset(vectors, 0, pair_ct * order * sizeof(*vectors));
+    for (size_t k = 0; k < pair_ct; k++)
+        vectors[k * order + k] = 1;
 }
 
 static int solve_iteratively(const struct dms_symmetric *matrix, size_t pair_ct, double *values,
@@ -225,12 +266,17 @@ static int solve_iteratively(const struct dms_symmetric *matrix, size_t pair_ct,
     struct search search;
     int code = begin_search(matrix->order, pair_ct, &search);
 
-    pthread_mutex_lock(&arpack_lock);
     if (code == 0)
+        code = estimate_size(matrix, &search);
+    if (code == 0 && search.shift == 0) {
+        take_zeros(matrix->order, pair_ct, values, vectors);
+    } else if (code == 0) {
+        pthread_mutex_lock(&arpack_lock);
         code = iterate(matrix, &search);
-    if (code == 0)
-        code = take_pairs(&search, values, vectors);
-    pthread_mutex_unlock(&arpack_lock);
+        if (code == 0)
+            code = take_pairs(&search, values, vectors);
+        pthread_mutex_unlock(&arpack_lock);
+    }
     end_search(&search);
     return code;
 }

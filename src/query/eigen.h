@@ -20,9 +20,9 @@ struct dms_symmetric {
  * come.
  *
  * Implicitly restarted Lanczos (ARPACK: Lehoucq, Sorensen, Yang 1998) from a fixed start vector, to
- * residuals of 1e-13 of the eigenvalue; LAPACK's dsyevd on the matrix itself where that is small or
- * many of its eigenvalues are asked for. The result depends on the products and on the BLAS that is
- * installed alone.
+ * residuals of about 1e-13 of the largest eigenvalue; LAPACK's dsyevd on the matrix itself where
+ * that is small or many of its eigenvalues are asked for. The result depends on the products and on
+ * the BLAS that is installed alone.
  *
  * UNSUPPORTED: LAPACK or ARPACK is not installed. INVALID: a product is not finite, the matrix is
  * too large, the iteration does not end. May be called from several threads at once; ARPACK then

@@ -109,7 +109,9 @@ static void choose_sign(double *vector, size_t entry_ct)
         largest = fmax(largest, fabs(vector[i]));
     while (first < entry_ct && fabs(vector[first]) < largest * (1 - SIGN_TOLERANCE))
         first++;
-    for (size_t i = 0; first < entry_ct && vector[first] < 0 && i < entry_ct; i++)
+    if (first == entry_ct || vector[first] > 0)
+        return;
+    for (size_t i = 0; i < entry_ct; i++)
         vector[i] = -vector[i];
 }
 
@@ -162,9 +164,24 @@ static int take_components(struct work *work, const double *values, const double
         for (size_t i = 0; i < pca->example_ct; i++)
             pca->offsets[k] += component[i] * work->centred.mean[i];
     }
-    pca->total_variance =
-        fmax(0, all - n * sum_squares(work->centred.mean, pca->example_ct)) / (n - 1);
     return code;
+}
+
+/* All rows are equal, but for rounding: there is nothing to search for. */
+static bool is_constant(const struct work *work)
+{
+    return work->result->total_variance * (double)(work->embedding.row_ct - 1) <=
+           RANK_TOLERANCE * total_square(&work->embedding);
+}
+
+/* The sum of squares of the rows, less that of as many rows of the mean. */
+static double find_total_variance(const struct work *work)
+{
+    double n = (double)work->embedding.row_ct;
+    double centred = total_square(&work->embedding) -
+                     n * sum_squares(work->centred.mean, work->embedding.example_ct);
+
+    return fmax(0, centred) / (n - 1);
 }
 
 /* ---- all of it ---- */
@@ -186,6 +203,9 @@ static int check(const struct work *work, const dms_fit *fit)
                         "fit %s: %zu targets with weights on %zu examples have 1 to %zu "
                         "principal components, not %zu",
                         name, rows, examples, side, component_ct);
+    if (!isfinite(total_square(&work->embedding)))
+        return dms_fail(DMS_ERR_INVALID,
+                        "fit %s: the weights are too large for their squares to be finite", name);
     needed = dms_centred_bytes(rows, examples) + dms_eigen_bytes(side, component_ct) +
              (uint64_t)component_ct * (examples + side) * sizeof(double) +
              (other + examples) * sizeof(double) + rows * sizeof(struct dms_embedding_row);
@@ -217,9 +237,12 @@ static int decompose(struct work *work)
     if (code == 0)
         code = dms_centred_create(&work->embedding, work->pool, &work->centred);
     if (code == 0)
+        work->result->total_variance = find_total_variance(work);
+    if (code == 0 && !is_constant(work)) {
         code = dms_eigen_largest(&gram, component_ct, values, vectors);
-    if (code == 0)
-        code = take_components(work, values, vectors);
+        if (code == 0)
+            code = take_components(work, values, vectors);
+    }
     free(values);
     free(vectors);
     return code;

@@ -77,7 +77,8 @@ static int parse(int argc, char **argv, struct request *request)
         .description =
             "Finds the principal components of the targets of a fit of STORE (a store or a\n"
             "manifest), each target being the vector of its weights, and the coordinates of\n"
-            "targets in them. FIT may also be a fit that --name has kept: then give --project.\n",
+            "targets in them. FIT may also be components that --name has kept: then give\n"
+            "--project.\n",
         .positional_min = 2,
         .positional_max = 2,
         .options = options,

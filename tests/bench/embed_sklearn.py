@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -38,6 +37,12 @@ def run(*command):
     return done.stdout
 
 
+def peak_memory(process_id):
+    """The largest resident memory of a process so far in MiB, 0 when it has ended."""
+    with open(f"/proc/{process_id}/status") as file:
+        return next((int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM:")), 0)
+
+
 class Centred(scipy.sparse.linalg.LinearOperator):
     """A sparse matrix less the mean of its rows."""
 
@@ -53,6 +58,12 @@ class Centred(scipy.sparse.linalg.LinearOperator):
 
     def _rmatmat(self, u):
         return self.transposed @ u - np.outer(self.mean, u.sum(axis=0))
+
+    def _matvec(self, v):
+        return self.x @ v.ravel() - self.mean @ v.ravel()
+
+    def _rmatvec(self, u):
+        return self.transposed @ u.ravel() - self.mean * u.sum()
 
     def __rmatmul__(self, array):
         return self.rmatmat(array.T).T
@@ -73,25 +84,34 @@ class Rows:
         return (u * s)[:, ::-1], s[::-1] ** 2 / (self.x.shape[0] - 1)
 
     def randomised(self, component_ct):
-        _, s, _ = randomized_svd(self.operator, component_ct, n_iter=7, random_state=0)
+        _, s, _ = randomized_svd(self.operator, component_ct, n_iter=7, transpose=False, random_state=0)
         return s ** 2 / (self.x.shape[0] - 1)
 
 
 class Dmstore:
     def __init__(self, setting, directory):
         self.setting, self.store = setting, os.path.join(directory, "store")
-        self.scores = os.path.join(directory, "z.npy")
+        self.scores, self.report = os.path.join(directory, "z.npy"), os.path.join(directory, "report.json")
         run(setting.generate_fit, "--store", self.store, "--examples", setting.examples, "--targets", setting.targets,
             "--weights", setting.weights, "--groups", setting.groups)
         run(setting.dmstore, "export-fit", self.store, "fit", "-o", os.path.join(directory, "fit"), "--sparse")
 
     def embed(self):
-        """Seconds and the variances."""
-        start = time.perf_counter()
-        report = json.loads(run(self.setting.dmstore, "embed", self.store, "fit", "--pca", self.setting.components, "-o",
-                                self.scores, "--json"))
-        seconds = time.perf_counter() - start
-        return seconds, np.array([component["variance"] for component in report["components"]])
+        """Seconds, the largest resident memory in MiB, and the variances."""
+        setting, start = self.setting, time.perf_counter()
+        with open(self.report, "w+") as file:
+            process = subprocess.Popen([setting.dmstore, "embed", self.store, "fit", "--pca", str(setting.components), "-o",
+                                        self.scores, "--json"], stdout=file)
+            memory = 0
+            while process.poll() is None:
+                memory = max(memory, peak_memory(process.pid))
+                time.sleep(0.005)
+            seconds = time.perf_counter() - start
+            if process.returncode != 0:
+                sys.exit("embed_sklearn: dmstore embed failed")
+            file.seek(0)
+            components = json.load(file)["components"]
+        return seconds, memory, np.array([component["variance"] for component in components])
 
 
 def timed(function, *arguments):
@@ -143,13 +163,12 @@ def measure(setting, directory):
     rows = Rows(os.path.join(directory, "fit"), setting.examples)
     ours, exact, randomised = [], [], []
     for _ in range(setting.repeats):
-        seconds, variances = dmstore.embed()
+        seconds, memory, variances = dmstore.embed()
         ours.append(seconds)
         seconds, (wanted_scores, wanted) = timed(rows.exact, setting.components)
         exact.append(seconds)
         seconds, rough = timed(rows.randomised, setting.components)
         randomised.append(seconds)
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     variance_error, score_error = check(np.load(dmstore.scores), variances, wanted_scores, wanted)
     size = f"d {setting.examples}, n {setting.targets}, {setting.weights} weights, {setting.components} components"
     limit = TIME_LIMIT_S if setting.full else None

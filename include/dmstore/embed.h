@@ -17,7 +17,7 @@ DMS_BEGIN_DECLS
 /* ---- principal components ---- */
 
 struct dms_pca_options {
-    size_t component_ct;   /* K: 1 .. the smaller of rows and examples */
+    size_t component_ct;   /* K: 2; 1 .. the smaller of rows and examples */
     bool keep_length;      /* false: each row is first divided by its Euclidean length */
     unsigned thread_ct;    /* 0: one a processor; changes no result */
     uint64_t memory_bytes; /* 4 GiB: bound on what is allocated, the result included */
@@ -50,8 +50,9 @@ struct dms_pca {
  * Finds the components. Neither Xc nor its Gram matrix is made: their products with vectors come
  * from the sparse rows, and the Lanczos method (ARPACK) makes do with some hundred of them; LAPACK
  * solves small matrices, and finds more than a quarter of all components that there are. Works on
- * the smaller of the n x n and the d x d matrix, m x m: takes 2 K + 20 vectors of m numbers and 18
- * of d (or 3 m^2 numbers for LAPACK) beside the result. The caller ends *pca with dms_pca_free.
+ * the smaller of the n x n and the d x d matrix, m x m: takes 3 K + 24 vectors of m numbers (for
+ * LAPACK 3 m^2 + K m numbers) and 20 of d beside the result. The caller ends *pca with
+ * dms_pca_free.
  *
  * INVALID: K is too large, fewer than two targets have weights, memory_bytes is too little (the
  * message says how much is needed). UNSUPPORTED: LAPACK or ARPACK is not installed.

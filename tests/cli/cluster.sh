@@ -51,6 +51,10 @@ np.save("class.npy", label % 2 * 10 - 5)
 np.save("short.npy", label[:5])
 large_label, large = groups([200, 150, 150, 100], 40, 0.15)
 np.save("large.npy", large)
+apart = np.zeros((600, 40))
+for g in range(4):
+    apart[large_label == g, 5 * g:5 * g + 5] = r.uniform(1, 1.3, (np.sum(large_label == g), 5))
+np.save("apart.npy", apart)
 np.save("large_label.npy", large_label)
 np.save("same.npy", np.tile(x[0], (75, 1)))
 np.save("tiny.npy", x * 1e-4)
@@ -59,11 +63,14 @@ make_store four.dms 40 75
 make_store large.dms 40 600
 for fit in four same tiny; do import four.dms "$fit"; done
 import large.dms large
+import large.dms apart
 cluster four.json four.dms four -k 4 --truth label.npy
 cluster narrow.json four.dms four -k 4 --gamma 5
 cluster kept.json four.dms four -k 4 --no-normalize --gamma 0.5
 cluster pca.json four.dms four -k 4 --pca 3
 cluster large.json large.dms large -k 4 --truth large_label.npy -o large-clusters.npy
+# Between groups the similarity is 0 to the last bit, and the largest eigenvalue, 1, comes four times.
+cluster apart.json large.dms apart -k 4 --gamma 400 --truth large_label.npy
 cluster odd.json four.dms four -k 3 --truth label.npy
 check_python "clusters are those of scikit-learn, and agree with the truth as it says" <<'PYTHON'
 from reference import *
@@ -91,7 +98,8 @@ assert 0.3 < report["groups"][0]["adjusted_rand_index"] < 1
 large, clusters = np.load("large.npy"), np.load("large-clusters.npy")
 assert [t["cluster"] for t in json.load(open("large.json"))["targets"]] == clusters.tolist()
 assert adjusted_rand_score(clusters, spectral(unit(large), 4)) == 1
-assert json.load(open("large.json"))["groups"][0]["adjusted_rand_index"] == 1
+for name in ("large", "apart"):
+    assert json.load(open(name + ".json"))["groups"][0]["adjusted_rand_index"] == 1
 PYTHON
 check_output "other threads: the same" "" diff large.json <(dmstore cluster large.dms large -k 4 --truth large_label.npy \
     --threads 3 --json)

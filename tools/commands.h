@@ -28,6 +28,7 @@ int command_rm(int argc, char **argv);
 int command_rm_fit(int argc, char **argv);
 int command_sample(int argc, char **argv);
 int command_seal(int argc, char **argv);
+int command_select(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_warm(int argc, char **argv);

@@ -37,6 +37,8 @@ static const struct command {
     {"export-fit", "write a fit's weights, biases and lambdas as .npy files", command_export_fit},
     {"merge-fits", "take in parts of fits from other hosts", command_merge_fits},
     {"rm-fit", "remove a fit", command_rm_fit},
+    {NULL, "Asking datamodels", NULL},
+    {"select", "choose the training examples of the best or worst mean output", command_select},
     {NULL, "Keeping", NULL},
     {"seal", "turn staged rows into chunks now", command_seal},
     {"rm", "remove models by id", command_rm},

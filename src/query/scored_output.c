@@ -31,12 +31,10 @@ static int check_digest(const struct dms_fit_header *header, const char *key,
 }
 
 /* Fills the options of a fit that matter for its outputs from its header. */
-static int read_problem(const struct dms_fit_header *header,
-                        const struct dms_evaluate_options *options, struct dms_fit_options *problem)
+static int read_problem(const struct dms_fit_header *header, const int64_t *labels, size_t label_ct,
+                        struct dms_fit_options *problem)
 {
     const char *transform = problem_value(header, "transform");
-    struct dms_problem_text text;
-    int code;
 
     dms_fit_options_init(problem);
     problem->name = header->name;
@@ -44,26 +42,55 @@ static int read_problem(const struct dms_fit_header *header,
     problem->transform = strcmp(transform, "margin") == 0    ? DMS_TRANSFORM_MARGIN
                          : strcmp(transform, "correct") == 0 ? DMS_TRANSFORM_CORRECT
                                                              : DMS_TRANSFORM_NONE;
-    problem->exclude_self = strcmp(problem_value(header, "exclude-self"), "yes") == 0;
     if (*problem_value(header, "labels")) {
-        problem->labels = options->labels;
-        problem->label_ct = options->label_ct;
+        problem->labels = labels;
+        problem->label_ct = label_ct;
         if (!problem->labels)
             return dms_fail(DMS_ERR_INVALID,
                             "fit %s was made with labels: give the same (--labels)", header->name);
     }
+    return 0;
+}
+
+/* The same for those that matter for which models count. */
+static int read_self(const struct dms_fit_header *header, const int64_t *self, size_t self_ct,
+                     struct dms_fit_options *problem)
+{
+    problem->exclude_self = strcmp(problem_value(header, "exclude-self"), "yes") == 0;
     if (*problem_value(header, "self")) {
-        problem->self = options->self;
-        problem->self_ct = options->self_ct;
+        problem->self = self;
+        problem->self_ct = self_ct;
         if (!problem->self)
             return dms_fail(DMS_ERR_INVALID,
                             "fit %s was made with a map of targets to their own examples: give the "
                             "same (--self)",
                             header->name);
     }
+    return 0;
+}
+
+/* Holds what is given again against the digests in the header, and the sizes against the store. */
+static int check_problem(const struct dms_schema *schema, const struct dms_fit_header *header,
+                         const struct dms_fit_options *problem, uint32_t *column)
+{
+    struct dms_problem_text text;
+    int code;
+
     dms_problem_describe(problem, &text);
     code = check_digest(header, "labels", &text);
-    return code < 0 ? code : check_digest(header, "self", &text);
+    if (code == 0)
+        code = check_digest(header, "self", &text);
+    if (code < 0)
+        return code;
+    code = dms_fit_options_check(problem, schema, column);
+    if (code < 0)
+        return dms_fail_prefix(code, "fit %s", header->name);
+    if (header->example_ct != schema->example_ct ||
+        header->target_ct != schema->columns[*column].target_ct)
+        return dms_fail(DMS_ERR_CONFLICT,
+                        "fit %s is of other sizes than this store and its column %s", header->name,
+                        header->output);
+    return 0;
 }
 
 /* Scores of different numbers cannot be compared. */
@@ -88,18 +115,14 @@ static int add_fit(const struct dms_schema *schema, const struct dms_fit_header 
 {
     struct dms_fit_options problem;
     uint32_t column = 0;
-    int code = read_problem(header, options, &problem);
+    int code = read_problem(header, options->labels, options->label_ct, &problem);
 
+    if (code == 0)
+        code = read_self(header, options->self, options->self_ct, &problem);
+    if (code == 0)
+        code = check_problem(schema, header, &problem, &column);
     if (code < 0)
         return code;
-    code = dms_fit_options_check(&problem, schema, &column);
-    if (code < 0)
-        return dms_fail_prefix(code, "fit %s", header->name);
-    if (header->example_ct != schema->example_ct ||
-        header->target_ct != schema->columns[column].target_ct)
-        return dms_fail(DMS_ERR_CONFLICT,
-                        "fit %s is of other sizes than this store and its column %s", header->name,
-                        header->output);
     if (problem.exclude_self && output->exclude_self && problem.self != output->self)
         return dms_fail(DMS_ERR_INVALID,
                         "fit %s and a fit before it have other maps of targets to their own "
@@ -132,6 +155,27 @@ int dms_scored_output_find(dms_snapshot *snapshot, dms_fit *const *fits, size_t 
             return code;
     }
     *output = found;
+    return 0;
+}
+
+int dms_scored_output_of(dms_snapshot *snapshot, dms_fit *fit, const int64_t *labels,
+                         size_t label_ct, struct dms_scored_output *output)
+{
+    const struct dms_schema *schema = dms_snapshot_schema(snapshot);
+    const struct dms_fit_header *header = dms_fit_get_header(fit);
+    struct dms_fit_options problem;
+    uint32_t column = 0;
+    int code = read_problem(header, labels, label_ct, &problem);
+
+    if (code == 0)
+        code = check_problem(schema, header, &problem, &column);
+    if (code < 0)
+        return code;
+    *output = (struct dms_scored_output){
+        .column = &schema->columns[column],
+        .transform = problem.transform,
+        .labels = problem.labels,
+    };
     return 0;
 }
 

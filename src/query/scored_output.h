@@ -22,6 +22,10 @@ int dms_scored_output_find(dms_snapshot *snapshot, dms_fit *const *fits, size_t 
                            const struct dms_evaluate_options *options,
                            struct dms_scored_output *output);
 
+/* The same for one fit, where models count whatever they have seen: no map is needed. */
+int dms_scored_output_of(dms_snapshot *snapshot, dms_fit *fit, const int64_t *labels,
+                         size_t label_ct, struct dms_scored_output *output);
+
 /* The example that target `target` itself is, or -1. */
 int64_t dms_scored_output_self(const struct dms_scored_output *output, uint64_t target);
 

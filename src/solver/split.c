@@ -218,17 +218,14 @@ static int compare_masks(const void *a, const void *b)
 {
     const struct dms_model_hash *left = *(const struct dms_model_hash *const *)a;
     const struct dms_model_hash *right = *(const struct dms_model_hash *const *)b;
+    int order = dms_hash128_compare(&left->mask, &right->mask);
 
-    if (left->mask.high != right->mask.high)
-        return left->mask.high > right->mask.high ? 1 : -1;
-    if (left->mask.low != right->mask.low)
-        return left->mask.low > right->mask.low ? 1 : -1;
-    return compare_ids(left, right);
+    return order != 0 ? order : compare_ids(left, right);
 }
 
 static bool same_mask(const struct dms_model_hash *left, const struct dms_model_hash *right)
 {
-    return left->mask.low == right->mask.low && left->mask.high == right->mask.high;
+    return dms_hash128_compare(&left->mask, &right->mask) == 0;
 }
 
 /* Moves all models of equal masks to the part of the one with the largest id. */

@@ -36,6 +36,7 @@ struct request {
     struct index_list excluded;
     double *target_weights;
     int64_t *classes;
+    bool extrapolates; /* the fit was trained on subsets of other sizes */
 };
 
 static int parse(int argc, char **argv, struct request *request)
@@ -266,6 +267,7 @@ static void print_json(const struct request *request, const struct dms_selection
     json_double(&json, "mean_output_all", selection->bias + selection->full_weight_sum);
     json_double(&json, "difference_to_random",
                 selection->weight_sum - selection->random_weight_sum);
+    json_bool(&json, "extrapolates", request->extrapolates);
     json_array_open(&json, "examples");
     for (size_t i = 0; i < selection->example_ct; i++) {
         json_object_open(&json, NULL);
@@ -279,6 +281,25 @@ static void print_json(const struct request *request, const struct dms_selection
     json_end(&json);
 }
 
+/* Warns where K is none of the sizes of subsets that the fit has learned from. */
+static int check_size(struct request *request)
+{
+    const struct fit_query *query = &request->query;
+    struct dms_subset_sizes sizes;
+    int code = dms_fit_subset_sizes(query->snapshot, query->fit, 0, &sizes);
+
+    if (code < 0)
+        return code;
+    request->extrapolates =
+        dms_subsets_extrapolate(&sizes, request->example_ct, request->example_ct);
+    if (request->extrapolates)
+        tool_warn(name,
+                  "the subset has %" PRIu64 " examples, those of training %" PRIu64 " to %" PRIu64
+                  ": the mean output is extrapolated, and its level is not to be trusted",
+                  request->example_ct, sizes.smallest, sizes.largest);
+    return 0;
+}
+
 static int select_examples(struct request *request)
 {
     const struct fit_query *query = &request->query;
@@ -286,6 +307,8 @@ static int select_examples(struct request *request)
     int code =
         dms_select(query->fit, query->positions, query->position_ct, &request->options, &selection);
 
+    if (code == 0)
+        code = check_size(request);
     if (code == 0)
         code = write_files(request, selection);
     if (code == 0 && request->as_json)

@@ -133,7 +133,14 @@ check "a selection of the digits" dmstore select digits.dms knn -k 200 --maximiz
     --names $names --labels $labels -o chosen.csv --mask mask.npy
 check_printed "tells what it did" "knn: 200 of 1,400 examples that maximize the mean output of 50 targets"
 check_printed "and names examples" "(line "
-dmstore select digits.dms knn -k 200 --maximize --targets 10:60 --per-class $labels -o chosen.npy >/dev/null
+dmstore select digits.dms knn -k 200 --maximize --targets 10:60 --per-class $labels -o chosen.npy >/dev/null 2>&1
+check_error "another subset size is extrapolation" 0 "200 examples, those of training 700 to 700: the mean output is extrapolated" \
+    dmstore select digits.dms knn -k 200 --maximize --json
+check_printed "in JSON, too" '"extrapolates": true'
+check "the size of training" dmstore select digits.dms knn -k 700 --maximize --json
+check_printed "is none" '"extrapolates": false'
+check_output "and there is no warning" "" bash -c \
+    '"$DMSTORE" select digits.dms knn -k 700 --maximize 2>&1 >/dev/null'
 check_python "the files agree with each other and with NumPy" <<'PYTHON'
 import csv
 w, labels = np.load("knn/weight.npy").astype(float)[:, 10:60].mean(axis=1), np.load("files/train_labels.npy")
@@ -154,7 +161,7 @@ check_python "and the rest is chosen" <<'PYTHON'
 assert sorted([*np.load("rest.npy"), *np.load("chosen.npy")]) == list(range(1400))
 PYTHON
 dmstore snapshot digits.dms -o digits.manifest >/dev/null
-check_output "from a manifest" "$(dmstore select digits.dms knn -k 5 --minimize -o -)" \
+check_output "from a manifest" "$(dmstore select digits.dms knn -k 5 --minimize -o - 2>/dev/null)" \
     dmstore select digits.manifest knn -k 5 --minimize -o -
 
 # ---- refusals --------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ int command_merge(int argc, char **argv);
 int command_merge_fits(int argc, char **argv);
 int command_missing(int argc, char **argv);
 int command_recover(int argc, char **argv);
+int command_report(int argc, char **argv);
 int command_rm(int argc, char **argv);
 int command_rm_fit(int argc, char **argv);
 int command_sample(int argc, char **argv);

@@ -38,6 +38,7 @@ static const struct command {
     {"merge-fits", "take in parts of fits from other hosts", command_merge_fits},
     {"rm-fit", "remove a fit", command_rm_fit},
     {NULL, "Asking datamodels", NULL},
+    {"report", "write one page about a fit: its scores, figures and examples", command_report},
     {"select", "choose the training examples of the best or worst mean output", command_select},
     {NULL, "Keeping", NULL},
     {"seal", "turn staged rows into chunks now", command_seal},

@@ -94,7 +94,7 @@ static void print_score_numbers(struct page *page, const struct dms_evaluation *
 static void print_numbers(struct page *page, const struct fit_findings *findings)
 {
     const struct fit_summary *summary = &findings->summary;
-    char value[64], note[96], count[TOOL_HUMAN_BYTES];
+    char value[64], note[128], count[TOOL_HUMAN_BYTES], gap[PAGE_NUMBER_BYTES];
 
     fputs("<dl class=\"numbers\">\n", page->file);
     if (findings->evaluation)
@@ -106,7 +106,8 @@ static void print_numbers(struct page *page, const struct fit_findings *findings
     if (is_regression(findings)) {
         snprintf(value, sizeof(value), "%.3g%%",
                  100 * (double)summary->certified_ct / (double)summary->target_ct);
-        snprintf(note, sizeof(note), "of targets; worst duality gap %.1e", summary->worst_gap);
+        snprintf(note, sizeof(note), "of targets; worst duality gap %s",
+                 page_number(summary->worst_gap, 2, gap));
         print_number(page, "Certified", value, note);
     }
     fputs("</dl>\n", page->file);
@@ -189,6 +190,7 @@ static void print_subsets(struct page *page, const struct fit_findings *findings
 static void print_solution(struct page *page, const struct fit_findings *findings)
 {
     const struct fit_summary *summary = &findings->summary;
+    char gap[PAGE_NUMBER_BYTES];
 
     if (!is_regression(findings)) {
         page_fact(page, "Certificate", "none: these are estimates, no solutions of a regression");
@@ -208,9 +210,9 @@ static void print_solution(struct page *page, const struct fit_findings *finding
                   summary->last_lambda_ct, summary->path_ended_ct);
     page_fact(page, "Certificate",
               "%" PRIu64 " of %" PRIu64 " targets have a duality gap of at most %s of the null "
-              "deviance; the worst is %.2g",
+              "deviance; the worst is %s",
               summary->certified_ct, summary->target_ct, problem(findings, "tolerance"),
-              summary->worst_gap);
+              page_number(summary->worst_gap, 2, gap));
 }
 
 static void print_fit(struct page *page, const struct fit_findings *findings)

@@ -39,13 +39,14 @@ static int print_row(struct page *page, const struct fit_findings *findings,
             word, shown->example_cts[sign] == 0 ? ": none" : "", word);
     for (size_t i = 0; code == 0 && i < shown->example_cts[sign]; i++) {
         const struct dms_weighted_example *example = &shown->examples[sign][i];
+        char weight[PAGE_NUMBER_BYTES];
 
         fputs("<li>", page->file);
         code = print_picture(page, &pictures->examples, "training example", example->example);
         page_printf(page->file, "#%" PRIu32, example->example);
         fputs("<br><b>", page->file);
-        page_printf(page->file, "%s%#.3g", example->weight < 0 ? "−" : "+",
-                    example->weight < 0 ? -example->weight : example->weight);
+        page_printf(page->file, "%s%s", example->weight > 0 ? "+" : "",
+                    page_number(example->weight, 3, weight));
         fputs("</b><span>", page->file);
         print_names(page, &findings->query->examples_are, example->example);
         fputs("</span></li>\n", page->file);

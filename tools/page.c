@@ -48,6 +48,30 @@ void page_printf(FILE *file, const char *format, ...)
     va_end(arguments);
 }
 
+char *page_number(double value, int digit_ct, char text[PAGE_NUMBER_BYTES])
+{
+    static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+    char plain[PAGE_NUMBER_BYTES], *power;
+    int length;
+
+    snprintf(plain, sizeof(plain), "%#.*g", digit_ct, value < 0 ? -value : value);
+    power = strchr(plain, 'e');
+    if (power)
+        *power++ = '\0';
+    if (plain[strlen(plain) - 1] == '.') /* "5." is 5 */
+        plain[strlen(plain) - 1] = '\0';
+    length = snprintf(text, PAGE_NUMBER_BYTES, "%s%s%s", value < 0 ? "−" : "", plain,
+                      power ? "·10" : "");
+    if (power && *power == '-')
+        length += snprintf(text + length, PAGE_NUMBER_BYTES - (size_t)length, "⁻");
+    if (power)
+        power += 1 + strspn(power + 1, "0");
+    for (; power && *power; power++)
+        length +=
+            snprintf(text + length, PAGE_NUMBER_BYTES - (size_t)length, "%s", raised[*power - '0']);
+    return text;
+}
+
 void page_begin(struct page *page, FILE *file, const char *title)
 {
     *page = (struct page){.file = file};

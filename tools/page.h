@@ -23,6 +23,12 @@ void page_end(struct page *page);
 void page_text(FILE *file, const char *text);
 void page_printf(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+#define PAGE_NUMBER_BYTES 64
+
+/* Writes a number with so many digits as people print it, e.g. "−0.0470", "6.36·10⁻⁵", into `text`;
+ * returns `text`. */
+char *page_number(double value, int digit_ct, char text[PAGE_NUMBER_BYTES]);
+
 /* <section> with its heading, and its end. `id` is one of the program's own. */
 void page_section_begin(struct page *page, const char *id, const char *heading);
 void page_section_end(struct page *page);

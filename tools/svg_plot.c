@@ -4,7 +4,6 @@
 #include "svg_plot.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "page.h"
@@ -70,36 +69,31 @@ static double y_of(const struct svg_plot *plot, double value)
 
 /* ---- axes ---- */
 
-#define LABEL_BYTES 48
-
-/* "−0.25", "1,000", "2·10⁻⁵" into `text`; step: the distance to the next label, or 0. */
-static void write_number(double value, double step, char text[LABEL_BYTES])
+/* "−0.25", "1,000", "2·10⁻⁵" into `text`; step: the distance to the next label, 0: powers of ten.
+ */
+static void write_number(double value, double step, char text[PAGE_NUMBER_BYTES])
 {
-    static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
-    const char *sign = value < 0 ? "−" : "";
     double size = fabs(value);
     int exponent = size > 0 ? (int)floor(log10(size) + 1e-9) : 0;
+    int last_digit = step > 0 ? (int)floor(log10(step) + 1e-9) : exponent;
+    int decimal_ct = last_digit < 0 ? -last_digit : 0;
 
-    if (size < 1e-12 * step)
-        snprintf(text, LABEL_BYTES, "0");
-    else if (size >= 1000 && size < 1e6 && size == floor(size))
-        snprintf(text, LABEL_BYTES, "%s%d,%03d", sign, (int)size / 1000, (int)size % 1000);
-    else if (exponent >= -4 && exponent < 6)
-        snprintf(text, LABEL_BYTES, "%s%.*f", sign,
-                 step > 0 ? (int)fmax(0, -floor(log10(step) + 1e-9)) : (int)fmax(0, -exponent),
-                 size);
+    if (size <= 1e-9 * step)
+        snprintf(text, PAGE_NUMBER_BYTES, "0");
+    else if (size >= 1000 && size < 1e6 && decimal_ct == 0)
+        snprintf(text, PAGE_NUMBER_BYTES, "%s%d,%03d", value < 0 ? "−" : "",
+                 (int)(size + 0.5) / 1000, (int)(size + 0.5) % 1000);
+    else if (decimal_ct <= (step > 0 ? 5 : 4) && exponent < 6)
+        snprintf(text, PAGE_NUMBER_BYTES, "%s%.*f", value < 0 ? "−" : "", decimal_ct, size);
     else
-        snprintf(text, LABEL_BYTES, "%s%.0f·10%s%s%s", sign, size / pow(10, exponent),
-                 exponent < 0 ? "⁻" : "",
-                 abs(exponent) >= 10 ? raised[abs(exponent) / 10 % 10] : "",
-                 raised[abs(exponent) % 10]);
-    if (strncmp(text, "1·", strlen("1·")) == 0)
+        page_number(value, exponent > last_digit ? exponent - last_digit + 1 : 1, text);
+    if (strncmp(text, "1·", strlen("1·")) == 0) /* 10⁻⁵, not 1·10⁻⁵ */
         memmove(text, text + strlen("1·"), strlen(text + strlen("1·")) + 1);
 }
 
 static void draw_tick(const struct svg_plot *plot, bool is_x, double value, double step)
 {
-    char text[LABEL_BYTES];
+    char text[PAGE_NUMBER_BYTES];
 
     write_number(value, step, text);
     if (is_x)

@@ -47,7 +47,7 @@ static int read_row(const struct distances *distances, uint64_t row, double *val
 
 static int check_coordinates(const struct distances *distances, uint64_t row, const double *values)
 {
-    for (uint64_t i = 0; i < distances->dimension_ct; i++) {
+    for (uint64_t i = 0; i < distances->file.row_values; i++) {
         if (!isfinite(values[i]))
             return dms_source_fail(DMS_ERR_INVALID,
                                    "'%s', row %" PRIu64 ", column %" PRIu64 " is not finite",
@@ -59,16 +59,29 @@ static int check_coordinates(const struct distances *distances, uint64_t row, co
     return 0;
 }
 
+/* Latitude and longitude become a point of the unit sphere: the square of half the chord between
+ * two of them is what the haversine formula computes, without its trigonometry for each pair. */
+static void put_on_sphere(double point[3])
+{
+    double latitude = point[0] * DEGREE, longitude = point[1] * DEGREE;
+
+    point[0] = cos(latitude) * cos(longitude);
+    point[1] = cos(latitude) * sin(longitude);
+    point[2] = sin(latitude);
+}
+
 static int read_coordinates(struct distances *distances)
 {
+    bool is_geographic = distances->metric == DISTANCE_HAVERSINE;
     uint64_t row_ct = distances->file.row_ct;
     int code = 0;
 
-    if (distances->metric == DISTANCE_HAVERSINE && distances->dimension_ct != 2)
+    if (is_geographic && distances->dimension_ct != 2)
         return dms_source_fail(DMS_ERR_INVALID,
                                "'%s' has %" PRIu64
                                " coordinates a row: haversine wants latitude and longitude",
                                distances->file.path, distances->dimension_ct);
+    distances->dimension_ct += is_geographic;
     distances->coordinates = calloc(row_ct * distances->dimension_ct + 1, sizeof(double));
     if (!distances->coordinates)
         return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for '%s'", distances->file.path);
@@ -78,6 +91,8 @@ static int read_coordinates(struct distances *distances)
         code = read_row(distances, row, values);
         if (code == 0)
             code = check_coordinates(distances, row, values);
+        if (code == 0 && is_geographic)
+            put_on_sphere(values);
     }
     return code;
 }
@@ -146,13 +161,10 @@ static double euclidean(const double *a, const double *b, uint64_t dimension_ct)
     return sqrt(sum);
 }
 
-static double haversine(const double *a, const double *b)
+/* Along the surface, from the chord between two points of the unit sphere. */
+static double great_circle(const double *a, const double *b)
 {
-    double latitude = sin((a[0] - b[0]) * DEGREE / 2), longitude = sin((a[1] - b[1]) * DEGREE / 2);
-    double chord =
-        latitude * latitude + cos(a[0] * DEGREE) * cos(b[0] * DEGREE) * longitude * longitude;
-
-    return 2 * EARTH_RADIUS_KM * asin(sqrt(fmin(chord, 1)));
+    return 2 * EARTH_RADIUS_KM * asin(fmin(euclidean(a, b, 3) / 2, 1));
 }
 
 int distances_of_target(struct distances *distances, uint64_t target, double *to_examples)
@@ -166,7 +178,7 @@ int distances_of_target(struct distances *distances, uint64_t target, double *to
         const double *to = coordinates + i * dimension_ct;
 
         to_examples[i] = distances->metric == DISTANCE_HAVERSINE
-                             ? haversine(from, to)
+                             ? great_circle(from, to)
                              : euclidean(from, to, dimension_ct);
     }
     for (uint64_t i = 0; code == 0 && i < distances->example_ct; i++) {

@@ -28,8 +28,10 @@ struct distances {
     uint64_t example_ct, target_ct;
     enum distance_metric metric; /* of coordinates */
     uint64_t dimension_ct;
-    double *coordinates; /* (example_ct + target_ct) x dimension_ct; NULL: the file is a matrix */
-    uint8_t *row;        /* room for one row of the file */
+    /* (example_ct + target_ct) x dimension_ct, for haversine points of the unit sphere; NULL: the
+     * file is a matrix. */
+    double *coordinates;
+    uint8_t *row; /* room for one row of the file */
 };
 
 /* Opens `path`, which must live as long as *distances, for so many examples and targets (of the

@@ -13,12 +13,13 @@
 #include "output_file.h"
 #include "report.h"
 
-bool evaluation_extrapolates(const struct dms_evaluation *evaluation)
+struct dms_subset_sizes evaluation_training_sizes(const struct dms_evaluation *evaluation)
 {
-    if (evaluation->smallest_training_subset > evaluation->largest_training_subset)
-        return false; /* the training models are gone */
-    return evaluation->smallest_subset < evaluation->smallest_training_subset ||
-           evaluation->largest_subset > evaluation->largest_training_subset;
+    return (struct dms_subset_sizes){
+        .is_known = evaluation->smallest_training_subset <= evaluation->largest_training_subset,
+        .smallest = evaluation->smallest_training_subset,
+        .largest = evaluation->largest_training_subset,
+    };
 }
 
 static uint64_t count_uncertified(const struct dms_evaluation *evaluation, size_t fit)
@@ -300,6 +301,7 @@ static void json_differences(struct json_writer *json, const struct dms_evaluati
 void evaluation_print_json(const struct dms_evaluation *evaluation,
                            const struct dms_evaluate_options *options, const char *store)
 {
+    struct dms_subset_sizes training = evaluation_training_sizes(evaluation);
     struct json_writer json;
 
     json_begin(&json, stdout);
@@ -310,7 +312,9 @@ void evaluation_print_json(const struct dms_evaluation *evaluation,
     json_u64(&json, "rows_left_out", evaluation->left_out_ct);
     json_u64(&json, "masks", evaluation->mask_ct);
     json_u64(&json, "repeated_masks", evaluation->repeated_ct);
-    json_bool(&json, "extrapolates", evaluation_extrapolates(evaluation));
+    json_bool(&json, "extrapolates",
+              dms_subsets_extrapolate(&training, evaluation->smallest_subset,
+                                      evaluation->largest_subset));
     json_u64(&json, "target_count", evaluation->target_ct);
     json_u64(&json, "targets_not_common", evaluation->missing_ct);
     json_u64(&json, "targets_constant", evaluation->constant_ct);

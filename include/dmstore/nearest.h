@@ -60,10 +60,10 @@ DMS_API void dms_leak_options_init(struct dms_leak_options *options);
 /*
  * Candidates for leakage of targets into the training set (Ilyas et al. 2022, section 4.2.2): pairs
  * of a target and a training example whose weight stands out, by decreasing weight over all targets
- * at `positions`, then by place in `positions`, then by example.
+ * at `positions`, then by target, then by example.
  *
  * leaks: room for options->leak_max. *leak_ct: how many of them were set; *found_ct: how many there
- * are. Errors as dms_fit_top.
+ * are, each of which takes 40 bytes for a while. Errors as dms_fit_top.
  */
 DMS_API int dms_fit_leaks(const dms_fit *fit, const size_t *positions, size_t position_ct,
                           const struct dms_leak_options *options, struct dms_leak *leaks,
@@ -94,12 +94,12 @@ struct dms_detection_curve {
 typedef int (*dms_true_pairs)(void *context, uint64_t target, uint8_t *flags);
 
 /*
- * The detection curve of the targets at `positions`: pairs go by decreasing weight, then by place
- * in `positions`, then by example, as far as weights are positive (Ilyas et al. 2022, Figure 12).
+ * The detection curve of the targets at `positions`: pairs go by decreasing weight, then by target,
+ * then by example, as far as weights are positive (Ilyas et al. 2022, Figure 12).
  * For the random order, all pairs of these targets with all examples are drawn without replacement,
  * and the expectations are computed, not drawn.
  *
- * true_pairs is called once for each target, in order. Takes 16 bytes for each positive weight.
+ * true_pairs is called once for each target, in order. Takes 24 bytes for each positive weight.
  */
 DMS_API int dms_fit_detection(const dms_fit *fit, const size_t *positions, size_t position_ct,
                               dms_true_pairs true_pairs, void *context,

@@ -34,7 +34,7 @@ DMS_API int dms_predict_masks(const dms_fit *fit, const size_t *positions, size_
 /* Sizes of the subsets that models of a fit were trained on: of the first 4,096 training models
  * that are still in the store, by id. */
 struct dms_subset_sizes {
-    uint64_t model_ct; /* 0: none of them is there, and the sizes are not known */
+    bool is_known; /* false: none of them is */
     uint64_t smallest, largest;
 };
 

@@ -195,7 +195,7 @@ static int add_training_subsets(dms_snapshot *snapshot, const struct dms_fit_hea
     struct dms_subset_sizes sizes;
     int code = dms_subset_sizes_read(snapshot, &header->training, thread_ct, memory_bytes, &sizes);
 
-    if (code < 0 || sizes.model_ct == 0)
+    if (code < 0 || !sizes.is_known)
         return code;
     if (sizes.smallest < held_out->smallest_training_subset)
         held_out->smallest_training_subset = sizes.smallest;

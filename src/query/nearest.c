@@ -1,97 +1,64 @@
 /*
- * dms_fit_top: a heap of the k best of a target's weights, whose root is the worst of them, sorted
- * in the end.
+ * dms_fit_top: a target's weights of one sign, sorted.
  */
 #include "dmstore/nearest.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-typedef int compare_function(const void *left, const void *right);
+#include "base/alloc.h"
 
-/* Best first. */
-static int compare_largest(const void *left, const void *right)
+/* By decreasing size of the weight; all of them have one sign. */
+static int compare_sizes(const void *left, const void *right)
 {
     const struct dms_weighted_example *a = left, *b = right;
 
     if (a->weight != b->weight)
-        return a->weight > b->weight ? -1 : 1;
+        return (a->weight > b->weight) == (a->weight > 0) ? -1 : 1;
     return (a->example > b->example) - (a->example < b->example);
 }
 
-static int compare_most_negative(const void *left, const void *right)
+/* Sorts the target's weights of the sign into *sorted, which grows. */
+static int sort_weights(const struct dms_fitted_target *target, enum dms_weight_sign sign,
+                        struct dms_weighted_example **sorted, size_t *capacity, size_t *example_ct)
 {
-    const struct dms_weighted_example *a = left, *b = right;
+    size_t count = 0;
+    int code = dms_grow((void **)sorted, capacity, target->weight_ct, sizeof(**sorted));
 
-    if (a->weight != b->weight)
-        return a->weight < b->weight ? -1 : 1;
-    return (a->example > b->example) - (a->example < b->example);
-}
-
-/* Lets the root of a heap sink to where it belongs: what comes later in the order is above. */
-static void sink(struct dms_weighted_example *heap, size_t example_ct, compare_function *compare)
-{
-    size_t at = 0, child;
-
-    while ((child = 2 * at + 1) < example_ct) {
-        struct dms_weighted_example parent = heap[at];
-
-        if (child + 1 < example_ct && compare(&heap[child], &heap[child + 1]) < 0)
-            child++;
-        if (compare(&parent, &heap[child]) >= 0)
-            return;
-        heap[at] = heap[child];
-        heap[child] = parent;
-        at = child;
-    }
-}
-
-/* Puts a further one at the end of a heap and lets it rise. */
-static void rise(struct dms_weighted_example *heap, size_t example_ct,
-                 const struct dms_weighted_example *example, compare_function *compare)
-{
-    size_t at = example_ct;
-
-    while (at > 0 && compare(&heap[(at - 1) / 2], example) < 0) {
-        heap[at] = heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    heap[at] = *example;
-}
-
-static size_t top_of_target(const struct dms_fitted_target *target, size_t k,
-                            enum dms_weight_sign sign, struct dms_weighted_example *examples)
-{
-    compare_function *compare =
-        sign == DMS_POSITIVE_WEIGHTS ? compare_largest : compare_most_negative;
-    size_t example_ct = 0;
-
+    if (code < 0)
+        return code;
     for (size_t i = 0; i < target->weight_ct; i++) {
-        struct dms_weighted_example example = {target->examples[i], target->weights[i]};
-
-        if (sign == DMS_POSITIVE_WEIGHTS ? example.weight <= 0 : example.weight >= 0)
-            continue;
-        if (example_ct < k) {
-            rise(examples, example_ct++, &example, compare);
-        } else if (k > 0 && compare(&example, &examples[0]) < 0) {
-            examples[0] = example;
-            sink(examples, example_ct, compare);
-        }
+        if ((target->weights[i] > 0) == (sign == DMS_POSITIVE_WEIGHTS))
+            (*sorted)[count++] =
+                (struct dms_weighted_example){target->examples[i], target->weights[i]};
     }
-    qsort(examples, example_ct, sizeof(*examples), compare);
-    return example_ct;
+    if (count > 1)
+        qsort(*sorted, count, sizeof(**sorted), compare_sizes);
+    *example_ct = count;
+    return 0;
 }
 
 int dms_fit_top(const dms_fit *fit, const size_t *positions, size_t position_ct, size_t k,
                 enum dms_weight_sign sign, struct dms_weighted_example *examples,
                 size_t *example_cts)
 {
-    for (size_t i = 0; i < position_ct; i++) {
-        struct dms_fitted_target target;
-        int code = dms_fit_target(fit, positions[i], &target);
+    struct dms_weighted_example *sorted = NULL;
+    size_t capacity = 0;
+    int code = 0;
 
+    for (size_t i = 0; code == 0 && i < position_ct; i++) {
+        struct dms_fitted_target target;
+        size_t example_ct = 0;
+
+        code = dms_fit_target(fit, positions[i], &target);
+        if (code == 0)
+            code = sort_weights(&target, sign, &sorted, &capacity, &example_ct);
         if (code < 0)
-            return code;
-        example_cts[i] = top_of_target(&target, k, sign, examples + i * k);
+            break;
+        example_cts[i] = example_ct < k ? example_ct : k;
+        if (example_cts[i] > 0)
+            memcpy(examples + i * k, sorted, example_cts[i] * sizeof(*sorted));
     }
-    return 0;
+    free(sorted);
+    return code;
 }

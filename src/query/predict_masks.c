@@ -20,7 +20,7 @@
 #define BLOCK_WORDS 8 /* 64 masks each; a cache line */
 #define BLOCK_MASKS (64 * BLOCK_WORDS)
 #define GROUP 8 /* weights that are added up before they come to the others, both ways */
-#define FEW_MASKS 48
+#define FEW_MASKS 24
 #define TILE_TARGETS 16
 
 /* ---- masks by example ---- */

@@ -32,7 +32,7 @@ int dms_subset_sizes_read(dms_snapshot *snapshot, const struct dms_row_set *trai
         code = dms_mask_pass_run(snapshot, sample, sample_ct, thread_ct, memory_bytes, &pass);
     if (code == 0)
         *sizes = (struct dms_subset_sizes){
-            .model_ct = dms_id_ranges_count(sample, sample_ct),
+            .is_known = sample_ct > 0,
             .smallest = pass.smallest_subset,
             .largest = pass.largest_subset,
         };
@@ -51,5 +51,5 @@ int dms_fit_subset_sizes(dms_snapshot *snapshot, const dms_fit *fit, unsigned th
 bool dms_subsets_extrapolate(const struct dms_subset_sizes *sizes, uint64_t smallest,
                              uint64_t largest)
 {
-    return sizes->model_ct > 0 && (smallest < sizes->smallest || largest > sizes->largest);
+    return sizes->is_known && (smallest < sizes->smallest || largest > sizes->largest);
 }

@@ -251,8 +251,8 @@ fi
 
 check_error "ids beyond the file" 1 "models 0 to 2 only" train given.dms --masks given.npy --ids 0:4
 check_error "ids before the file" 1 "models 9 to 11 only" train given.dms --masks given.npy --first-id 9 --ids 0:3
-check_error "a mask with a 2" 1 "value other than 0 and 1" train given.dms --masks twos.npy --first-id 50 --ids 50:51
-check_error "masks of another training set" 1 "expected bool (models, 1400)" train given.dms --masks narrow.npy --ids 0:3
+check_error "a mask with a 2" 1 "is not a mask value" train given.dms --masks twos.npy --first-id 50 --ids 50:51
+check_error "masks of another training set" 1 "masks of another training set" train given.dms --masks narrow.npy --ids 0:3
 dmstore create small.dms --examples 20 --output test_margins:397 >/dev/null
 check_error "a store of another training set" 1 "--examples 1400" train small.dms --ids 0:1 --seed 1
 dmstore create other.dms --examples 1400 --output other:397 >/dev/null

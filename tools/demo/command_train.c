@@ -15,8 +15,8 @@
 #include "demo.h"
 #include "images.h"
 #include "learner.h"
+#include "mask_file.h"
 #include "model_row.h"
-#include "npy_file.h"
 #include "options.h"
 #include "progress.h"
 #include "report.h"
@@ -46,9 +46,8 @@ struct request {
 
 /* Where masks come from: a file, or drawn by sampling. */
 struct mask_source {
-    struct npy_file file; /* path NULL: none */
-    uint64_t first_id;    /* of its first row */
-    uint8_t *row;         /* room for one of them */
+    struct mask_file file;
+    uint64_t first_id; /* of its first row */
     struct dms_sampling sampling;
     size_t example_ct;
 };
@@ -74,8 +73,6 @@ struct worker {
 
 static int open_masks(struct mask_source *source, const struct request *request, size_t example_ct)
 {
-    uint64_t packed_bytes = (example_ct + 7) / 8;
-    char text[NPY_DESCRIPTION_BYTES];
     int code;
 
     source->example_ct = example_ct;
@@ -83,47 +80,27 @@ static int open_masks(struct mask_source *source, const struct request *request,
         source->sampling.seed = request->seed;
         return dms_alpha_parse(request->alpha, example_ct, &source->sampling.subset_size);
     }
-    code = npy_file_open(&source->file, request->masks);
+    code = mask_file_open(&source->file, request->masks, example_ct, MASKS_EITHER);
     if (code < 0)
         return code;
-    if (source->file.npy.dimension_ct != 2 || source->file.npy.item_bytes != 1 ||
-        (source->file.row_bytes != example_ct && source->file.row_bytes != packed_bytes))
-        return dms_source_fail(DMS_ERR_INVALID,
-                               "'%s' has %s: expected bool (models, %zu), or packed uint8 "
-                               "(models, %" PRIu64 ")",
-                               request->masks, npy_describe(&source->file.npy, text), example_ct,
-                               packed_bytes);
     source->first_id = request->masks_first_id;
     if (request->first_id < source->first_id ||
-        request->end_id - source->first_id > source->file.row_ct)
+        request->end_id - source->first_id > source->file.file.row_ct)
         return dms_source_fail(DMS_ERR_INVALID,
                                "'%s' has the masks of models %" PRIu64 " to %" PRIu64
                                " only: choose other --ids or another --first-id",
                                request->masks, source->first_id,
-                               source->first_id + source->file.row_ct - 1);
-    source->row = malloc(example_ct);
-    return source->row ? 0 : dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for a mask");
+                               source->first_id + source->file.file.row_ct - 1);
+    return 0;
 }
 
 /* The mask of model `id`: (example_ct + 7) / 8 bytes. */
 static int read_mask(const struct mask_source *source, uint64_t id, uint8_t *mask)
 {
-    uint64_t row = id - source->first_id;
-    int code;
-
-    if (!source->file.path)
+    if (!source->file.file.path)
         return dms_sample_mask(source->example_ct, source->sampling.subset_size,
                                source->sampling.seed, id, mask);
-    code = npy_file_read(&source->file, row, 1, 0, source->file.row_bytes, source->row);
-    if (code < 0)
-        return code;
-    if (source->file.row_bytes != source->example_ct)
-        memcpy(mask, source->row, source->file.row_bytes);
-    else if (dms_pack_mask(source->row, source->example_ct, mask) > 1)
-        return dms_source_fail(DMS_ERR_INVALID,
-                               "'%s' row %" PRIu64 ": a mask has a value other than 0 and 1",
-                               source->file.path, row);
-    return 0;
+    return mask_file_read(&source->file, id - source->first_id, 1, mask);
 }
 
 /* ---- one worker ---- */
@@ -206,8 +183,7 @@ static void free_worker(struct worker *worker)
     row_batch_free(&worker->batch);
     if (worker->learner)
         worker->learner->free(worker->prepared);
-    npy_file_close(&worker->masks.file);
-    free(worker->masks.row);
+    mask_file_close(&worker->masks.file);
     free(worker->is_there);
     free(worker->mask);
     free(worker->scores);

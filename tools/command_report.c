@@ -11,7 +11,7 @@
 
 #include <dmstore.h>
 
-#include "evaluation_report.h"
+#include "extrapolation.h"
 #include "fit_arrays.h"
 #include "fit_findings.h"
 #include "fit_page.h"
@@ -129,11 +129,13 @@ static int gather(const struct request *request, struct fit_findings *findings)
 /* What the page says, too, but a reader of logs should know. */
 static void warn(const struct fit_findings *findings)
 {
-    if (findings->score_reason)
+    const struct dms_evaluation *evaluation = findings->evaluation;
+
+    if (!evaluation)
         tool_warn(name, "the page has no scores: %s", findings->score_reason);
-    else if (evaluation_extrapolates(findings->evaluation))
-        tool_warn(name, "the held-out masks are of other sizes than those of training: the "
-                        "predictions extrapolate, and their level is not to be trusted");
+    else
+        extrapolation_warn(name, "the held-out masks have", evaluation->smallest_subset,
+                           evaluation->largest_subset, &findings->sizes);
 }
 
 static int write_page(const struct request *request, const struct fit_findings *findings,

@@ -12,6 +12,7 @@
 
 #include <dmstore.h>
 
+#include "extrapolation.h"
 #include "fit_arrays.h"
 #include "fit_query.h"
 #include "index_list.h"
@@ -290,13 +291,8 @@ static int check_size(struct request *request)
 
     if (code < 0)
         return code;
-    request->extrapolates =
-        dms_subsets_extrapolate(&sizes, request->example_ct, request->example_ct);
-    if (request->extrapolates)
-        tool_warn(name,
-                  "the subset has %" PRIu64 " examples, those of training %" PRIu64 " to %" PRIu64
-                  ": the mean output is extrapolated, and its level is not to be trusted",
-                  request->example_ct, sizes.smallest, sizes.largest);
+    request->extrapolates = extrapolation_warn(name, "the selection has", request->example_ct,
+                                               request->example_ct, &sizes);
     return 0;
 }
 

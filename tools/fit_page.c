@@ -175,7 +175,7 @@ static void print_subsets(struct page *page, const struct fit_findings *findings
     double all = (double)findings->summary.header->example_ct;
     char smallest[TOOL_HUMAN_BYTES], largest[TOOL_HUMAN_BYTES];
 
-    if (sizes->model_ct == 0)
+    if (!sizes->is_known)
         page_fact(page, "Training subsets", "not known: these models are no longer there");
     else if (sizes->smallest == sizes->largest)
         page_fact(page, "Training subsets", "%s examples each (α = %.3g)",

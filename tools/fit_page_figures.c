@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "evaluation_report.h"
 #include "histogram.h"
 #include "report.h"
 #include "svg_plot.h"
@@ -93,6 +92,7 @@ static void plot_score(struct page *page, const struct fit_findings *findings, e
 static void explain_scores(struct page *page, const struct fit_findings *findings)
 {
     const struct dms_evaluation *evaluation = findings->evaluation;
+    const struct dms_subset_sizes *sizes = &findings->sizes;
     uint64_t left_out_ct = evaluation->constant_ct + evaluation->empty_ct;
 
     fputs("<p>", page->file);
@@ -106,15 +106,15 @@ static void explain_scores(struct page *page, const struct fit_findings *finding
         page_printf(page->file, " %" PRIu64 " %s no score, as the output does not vary.",
                     left_out_ct, left_out_ct == 1 ? "target has" : "targets have");
     fputs("</p>\n", page->file);
-    if (!evaluation_extrapolates(evaluation))
+    if (!dms_subsets_extrapolate(sizes, evaluation->smallest_subset, evaluation->largest_subset))
         return;
     fputs("<p class=\"note\">", page->file);
     page_printf(page->file,
                 "These models were trained on subsets of %" PRIu64 " to %" PRIu64
                 " examples, the fit on subsets of %" PRIu64 " to %" PRIu64
                 ": the predictions extrapolate, and their level is not to be trusted.",
-                evaluation->smallest_subset, evaluation->largest_subset,
-                evaluation->smallest_training_subset, evaluation->largest_training_subset);
+                evaluation->smallest_subset, evaluation->largest_subset, sizes->smallest,
+                sizes->largest);
     fputs("</p>\n", page->file);
 }
 

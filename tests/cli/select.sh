@@ -134,7 +134,7 @@ check "a selection of the digits" dmstore select digits.dms knn -k 200 --maximiz
 check_printed "tells what it did" "knn: 200 of 1,400 examples that maximize the mean output of 50 targets"
 check_printed "and names examples" "(line "
 dmstore select digits.dms knn -k 200 --maximize --targets 10:60 --per-class $labels -o chosen.npy >/dev/null 2>&1
-check_error "another subset size is extrapolation" 0 "200 examples, those of training 700 to 700: the mean output is extrapolated" \
+check_error "another subset size is extrapolation" 0 "the selection has 200 examples, those of training 700: these predictions extrapolate" \
     dmstore select digits.dms knn -k 200 --maximize --json
 check_printed "in JSON, too" '"extrapolates": true'
 check "the size of training" dmstore select digits.dms knn -k 700 --maximize --json

@@ -173,8 +173,7 @@ static void draw_scatter(struct page *page, const struct shown_target *shown, co
 
     snprintf(name, sizeof(name), "Predicted against actual output of target %" PRIu64,
              shown->fitted.target);
-    snprintf(description, sizeof(description), "%zu points, one a held-out model; LDS %.3f.",
-             point_ct, shown->models->evaluation.scores[DMS_SCORE_LDS]);
+    snprintf(description, sizeof(description), "%zu points, one a held-out model.", point_ct);
     svg_plot_begin(&plot, name, description);
     if (has_level)
         svg_plot_line(&plot, "line same", ends, ends, 2);

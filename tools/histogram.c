@@ -10,11 +10,13 @@
 static void choose_bins(double low, double high, double least_step, struct histogram *histogram)
 {
     double wanted_ct = fmin(fmax(sqrt((double)histogram->value_ct), 16), 30);
-    double width = high > low ? (high - low) / wanted_ct : fmax(fabs(high) / 100, 1e-9);
+    double size = fmax(fabs(low), fabs(high));
+    /* Values that are equal but for rounding are equal. */
+    double width = high - low > 1e-9 * size ? (high - low) / wanted_ct : fmax(size / 100, 1e-9);
 
     histogram->step = svg_round_step(fmax(width, least_step));
     histogram->low = floor(low / histogram->step) * histogram->step;
-    histogram->bin_ct = (size_t)floor((high - histogram->low) / histogram->step) + 1;
+    histogram->bin_ct = (size_t)fmax(floor((high - histogram->low) / histogram->step), 0) + 1;
     if (histogram->bin_ct > HISTOGRAM_BIN_MAX)
         histogram->bin_ct = HISTOGRAM_BIN_MAX;
 }

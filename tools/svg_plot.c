@@ -43,7 +43,10 @@ struct svg_axis svg_axis_around(const char *label, const double *values, size_t 
     }
     if (low > high)
         low = 0, high = 1;
-    room = high > low ? 0.04 * (high - low) : fmax(fabs(high), 1e-6) / 2;
+    /* Values that are equal but for rounding have no ticks between them. */
+    room = fmax(0.04 * (high - low), 1e-6 * fmax(fabs(low), fabs(high)));
+    if (!(high > low))
+        room = fmax(fabs(high), 1e-6) / 2;
     return (struct svg_axis){label, low - room, high + room, false};
 }
 

@@ -95,6 +95,21 @@ static void test_ticks(void)
                 "a short logarithmic axis");
 }
 
+static void test_rounding(void)
+{
+    const double values[] = {0.3, 0.1 + 0.2, 0.3, NAN};
+    struct svg_axis axis = svg_axis_around("x", values, 4);
+    struct svg_plot plot = {.x = axis, .y = axis};
+    char *text = printed(print_plot, &plot);
+    struct histogram histogram;
+
+    ok(axis.low < 0.3 && axis.high > 0.3 && strlen(text) < 4000,
+       "values that are equal but for rounding have an axis");
+    free(text);
+    histogram_make(values, 4, 0, -INFINITY, &histogram);
+    ok(histogram.bin_ct == 1 && histogram.counts[0] == 3, "and one bin");
+}
+
 static void test_histogram(void)
 {
     const double values[] = {0.1, 0.2, 0.2, NAN, 0.35, -7};
@@ -124,5 +139,6 @@ int main(void)
     test_text();
     test_ticks();
     test_histogram();
+    test_rounding();
     return tap_done();
 }

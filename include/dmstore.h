@@ -28,6 +28,7 @@
 #include "dmstore/retrained.h"
 #include "dmstore/sample.h"
 #include "dmstore/schema.h"
+#include "dmstore/select.h"
 #include "dmstore/snapshot.h"
 #include "dmstore/solve.h"
 #include "dmstore/store.h"

@@ -50,6 +50,8 @@ static const struct command {
     {"embed", "principal components of the targets' weights", command_embed},
     {"similar", "targets whose weights are most like those of a target", command_similar},
     {"cluster", "divide targets into clusters by their weights", command_cluster},
+    {"select", "choose the training examples of the best or worst mean output", command_select},
+    {"report", "write one page about a fit: its scores, figures and examples", command_report},
     {NULL, "Keeping", NULL},
     {"seal", "turn staged rows into chunks now", command_seal},
     {"rm", "remove models by id", command_rm},

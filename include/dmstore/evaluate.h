@@ -153,6 +153,23 @@ DMS_API int dms_evaluate(dms_snapshot *snapshot, dms_fit *const *fits, size_t fi
                          struct dms_evaluation **evaluation);
 DMS_API void dms_evaluation_free(struct dms_evaluation *evaluation);
 
+/* What is behind the scores of one target: its output in the held-out models that count, and what
+ * the fit predicted for them. */
+struct dms_target_models {
+    struct dms_target_evaluation evaluation;
+    size_t model_ct; /* evaluation.row_ct */
+    uint64_t *ids;   /* increasing */
+    float *outputs;
+    float *predictions;
+};
+
+/* Evaluates one fit on one target, as dms_evaluate does (without intervals), and keeps its models.
+ * The caller ends *models with dms_target_models_free. Errors as dms_evaluate. */
+DMS_API int dms_evaluate_target(dms_snapshot *snapshot, dms_fit *fit, uint64_t target,
+                                const struct dms_evaluate_options *options,
+                                struct dms_target_models **models);
+DMS_API void dms_target_models_free(struct dms_target_models *models);
+
 DMS_END_DECLS
 
 #endif

@@ -55,6 +55,7 @@ struct work {
     struct dms_scorer **scorers; /* one a worker */
     atomic_size_t next_target;   /* of the block, to be scored */
     struct dms_evaluation *result;
+    struct dms_target_models *models; /* NULL, or where those of the only target are kept */
 };
 
 /* ---- the targets ---- */
@@ -438,6 +439,32 @@ static int choose_block(struct work *work)
     return 0;
 }
 
+/* Keeps the models of the first fit that count for target t of the block. */
+static int keep_models(const struct work *work, size_t t, struct dms_target_models *models)
+{
+    const struct dms_held_out *held_out = &work->held_out;
+    const float *outputs = work->block.outputs + t * held_out->row_ct;
+    const float *predictions = work->block.predictions + t * held_out->row_ct;
+    size_t row = 0;
+
+    models->ids = dms_alloc(held_out->row_ct, sizeof(*models->ids));
+    models->outputs = dms_alloc(held_out->row_ct, sizeof(*models->outputs));
+    models->predictions = dms_alloc(held_out->row_ct, sizeof(*models->predictions));
+    if (!models->ids || !models->outputs || !models->predictions)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t i = 0; i < held_out->range_ct; i++) {
+        for (uint64_t k = 0; k < held_out->ranges[i].id_ct; k++, row++) {
+            if (!isfinite(outputs[row]))
+                continue;
+            models->ids[models->model_ct] = held_out->ranges[i].first_id + k;
+            models->outputs[models->model_ct] = outputs[row];
+            models->predictions[models->model_ct] = predictions[row];
+            models->model_ct++;
+        }
+    }
+    return 0;
+}
+
 /* Scores target t of the block. */
 static void score_target(struct work *work, struct dms_scorer *scorer, size_t t,
                          struct dms_prediction *predictions,
@@ -472,8 +499,11 @@ static int score_targets(void *context, size_t worker)
     int code = predictions && evaluations ? 0 : DMS_ERR_NO_MEMORY;
     size_t t;
 
-    while (code == 0 && (t = atomic_fetch_add(&work->next_target, 1)) < work->block.target_ct)
+    while (code == 0 && (t = atomic_fetch_add(&work->next_target, 1)) < work->block.target_ct) {
         score_target(work, work->scorers[worker], t, predictions, evaluations);
+        if (work->models)
+            code = keep_models(work, t, work->models);
+    }
     free(predictions);
     free(evaluations);
     return code;
@@ -534,6 +564,25 @@ static int prepare(struct work *work)
     return code;
 }
 
+/* Does all that work->options ask for; *evaluation is the caller's. */
+static int evaluate(struct work *work, struct dms_evaluation **evaluation)
+{
+    int code = prepare(work);
+
+    if (code == 0)
+        code = create_workers(work);
+    if (code == 0)
+        code = run_blocks(work);
+    if (code == 0)
+        code = finish_result(work);
+    if (code == 0) {
+        *evaluation = work->result;
+        work->result = NULL;
+    }
+    free_work(work);
+    return code;
+}
+
 int dms_evaluate(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_ct,
                  const struct dms_evaluate_options *options, struct dms_evaluation **evaluation)
 {
@@ -555,23 +604,58 @@ int dms_evaluate_guests(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit
         .options = options,
         .setting.snapshot = snapshot,
     };
-    int code;
 
     if (!options) {
         dms_evaluate_options_init(&defaults);
         work.options = &defaults;
     }
-    code = prepare(&work);
-    if (code == 0)
-        code = create_workers(&work);
-    if (code == 0)
-        code = run_blocks(&work);
-    if (code == 0)
-        code = finish_result(&work);
+    return evaluate(&work, evaluation);
+}
+
+int dms_evaluate_target(dms_snapshot *snapshot, dms_fit *fit, uint64_t target,
+                        const struct dms_evaluate_options *options,
+                        struct dms_target_models **models)
+{
+    struct dms_target_models *made = dms_alloc(1, sizeof(*made));
+    struct dms_evaluate_options for_target;
+    struct dms_evaluation *evaluation = NULL;
+    struct work work = {
+        .fits = &fit,
+        .fit_ct = 1,
+        .host_ct = 1,
+        .judge_ct = 1,
+        .options = &for_target,
+        .setting.snapshot = snapshot,
+        .models = made,
+    };
+    int code;
+
+    if (!made)
+        return DMS_ERR_NO_MEMORY;
+    if (options)
+        for_target = *options;
+    else
+        dms_evaluate_options_init(&for_target);
+    for_target.first_target = target;
+    for_target.end_target = target + 1;
+    for_target.bootstrap_ct = 0;
+    code = evaluate(&work, &evaluation);
     if (code == 0) {
-        *evaluation = work.result;
-        work.result = NULL;
+        made->evaluation = evaluation->fits[0].targets[0];
+        *models = made;
+        made = NULL;
     }
-    free_work(&work);
+    dms_evaluation_free(evaluation);
+    dms_target_models_free(made);
     return code;
+}
+
+void dms_target_models_free(struct dms_target_models *models)
+{
+    if (!models)
+        return;
+    free(models->ids);
+    free(models->outputs);
+    free(models->predictions);
+    free(models);
 }

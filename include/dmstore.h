@@ -9,11 +9,10 @@
 #ifndef DMSTORE_H
 #define DMSTORE_H
 
+#include "dmstore/cluster.h"
 #include "dmstore/compare.h"
 #include "dmstore/convert.h"
 #include "dmstore/counterfactual.h"
-#include "dmstore/cluster.h"
-#include "dmstore/convert.h"
 #include "dmstore/embed.h"
 #include "dmstore/error.h"
 #include "dmstore/evaluate.h"

@@ -12,6 +12,7 @@
 #include <dmstore.h>
 
 #include "evaluation_report.h"
+#include "extrapolation.h"
 #include "fit_arrays.h"
 #include "options.h"
 #include "progress.h"
@@ -107,31 +108,18 @@ static int open_fits(dms_snapshot *snapshot, const struct request *request, dms_
 
 static int report(const struct request *request, const struct dms_evaluation *evaluation)
 {
+    struct dms_subset_sizes training = evaluation_training_sizes(evaluation);
     int code = request->csv_path ? evaluation_write_csv(evaluation, request->csv_path) : 0;
 
     if (code < 0)
         return code;
-    if (evaluation_extrapolates(evaluation))
-        tool_warn(name,
-                  "the held-out masks have %" PRIu64 " to %" PRIu64
-                  " examples, those of training %" PRIu64 " to %" PRIu64
-                  ": these predictions extrapolate, and their level is not to be trusted",
-                  evaluation->smallest_subset, evaluation->largest_subset,
-                  evaluation->smallest_training_subset, evaluation->largest_training_subset);
+    extrapolation_warn(name, "the held-out masks have", evaluation->smallest_subset,
+                       evaluation->largest_subset, &training);
     if (request->as_json)
         evaluation_print_json(evaluation, &request->options, request->store);
     else if (!request->csv_path || strcmp(request->csv_path, "-") != 0)
         code = evaluation_print(evaluation, &request->options);
     return code;
-}
-
-static int show_progress(void *progress, uint64_t done, uint64_t total)
-{
-    char text[100], done_text[TOOL_HUMAN_BYTES], total_text[TOOL_HUMAN_BYTES];
-
-    snprintf(text, sizeof(text), "%s of %s targets", tool_human_count(done, done_text),
-             tool_human_count(total, total_text));
-    return progress_show(progress, text);
 }
 
 static int evaluate(struct request *request, dms_snapshot *snapshot, dms_fit **fits)
@@ -141,7 +129,7 @@ static int evaluate(struct request *request, dms_snapshot *snapshot, dms_fit **f
     int code;
 
     progress_begin(&progress, name, PROGRESS_ROWS);
-    request->options.progress = show_progress;
+    request->options.progress = progress_show_targets;
     request->options.progress_context = &progress;
     code = dms_evaluate(snapshot, fits, request->fit_ct, &request->options, &evaluation);
     progress_end(&progress);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,25 +50,13 @@ struct exporter {
     struct progress progress;
 };
 
-static char *join_path(const char *directory, const char *file)
-{
-    size_t bytes = strlen(directory) + strlen(file) + 2;
-    char *path = malloc(bytes);
-
-    if (path)
-        snprintf(path, bytes, "%s/%s", directory, file);
-    else
-        (void)dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
-    return path;
-}
-
 /* ---- files ---- */
 
 static int create_file(struct exporter *exporter, int file, uint32_t dimension_ct, uint64_t rows,
                        uint64_t columns)
 {
     const uint64_t dimensions[] = {rows, columns};
-    char *path = join_path(exporter->directory, files[file].name);
+    char *path = output_file_path(exporter->directory, files[file].name);
     int code = path ? npy_writer_create(&exporter->writers[file], path, files[file].kind,
                                         files[file].item_bytes, dimension_ct, dimensions)
                     : DMS_ERR_NO_MEMORY;
@@ -129,7 +118,8 @@ static int write_target(struct exporter *exporter, uint64_t position, uint64_t w
 {
     int64_t number = (int64_t)target->target;
     int64_t end = (int64_t)(weight_at + target->weight_ct);
-    int code = write_items(exporter, BIAS, position, 1, &target->bias);
+    double bias = target->flags & DMS_FITTED_NO_BIAS ? NAN : target->bias;
+    int code = write_items(exporter, BIAS, position, 1, &bias);
 
     if (code == 0)
         code = write_items(exporter, LAMBDA, position, 1, &target->lambda);
@@ -247,7 +237,7 @@ static int write_provenance(const struct exporter *exporter)
     struct output_file output = {0};
     struct fit_summary summary;
     struct json_writer json;
-    char *text = NULL, *path = join_path(exporter->directory, "provenance.json");
+    char *text = NULL, *path = output_file_path(exporter->directory, "provenance.json");
     size_t bytes = 0;
     FILE *memory = path ? open_memstream(&text, &bytes) : NULL;
     int code = memory ? fit_summarize(exporter->fit, &summary)

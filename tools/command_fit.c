@@ -1,13 +1,12 @@
 /*
  * dmstore fit: fits the datamodels of targets to the models of a store, and keeps them in it or in
- * a file of their own.
+ * a file of their own. dmstore ols is the same by least squares.
  */
 #include "commands.h"
 
 #include <inttypes.h>
 #include <limits.h>
 #include <malloc.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,25 +20,24 @@
 #include "id_ranges.h"
 #include "options.h"
 #include "progress.h"
+#include "provenance.h"
 #include "report.h"
 #include "target_range.h"
 
-static const char name[] = "fit";
+static const char *name = "fit"; /* or "ols" */
 
 /* Two jobs may begin a fit at the same moment: the later one plans again, with what it finds. */
 #define PLAN_ATTEMPTS 4
-
-#define PROVENANCE_MAX 16
-#define PROVENANCE_TEXT_BYTES 1024
 
 /* The command line. */
 struct request {
     const char *store;
     const char *part_path; /* -o; NULL: into the store */
-    const char *targets, *lambda_file, *labels, *self, *tolerance, *lambda_min_ratio;
+    const char *targets, *lambda, *lambda_file, *labels, *self, *tolerance, *lambda_min_ratio;
     const char *checkpoint, *log;
     uint64_t lambda_ct, thread_ct;
-    bool lambda_ct_given, rows_used_given;
+    bool lambda_ct_given, rows_used_given, seed_given, max_epochs_given;
+    bool is_ols;
     bool no_standardize, no_refit, resume, allow_uncertified, as_json;
     int solver, transform, device; /* words; see below */
     struct dms_fit_options options;
@@ -56,16 +54,58 @@ struct fit_job {
     dms_snapshot *snapshot;
     struct dms_fit_header *header;
     dms_fit_part *found; /* targets as they come, without provenance */
+    struct dms_ridge_cost ridge_cost;
     struct fit_report report;
     struct progress progress;
     time_t start_time;
 };
 
+/* A path of ridge regression spans many more lambdas than one of LASSO. */
+#define RIDGE_LAMBDA_MIN_RATIO 1e-6
+
 /* ---- the command line ---- */
 
-static const char *const solver_words[] = {"saga", NULL};
-static const char *const transform_words[] = {"none", "margin", "correct", NULL};
+static const char *const solver_words[] = {"saga", "ridge", NULL};
 static const char *const device_words[] = {"auto", "cpu", "cuda", NULL};
+
+/* What the options of lambda mean depends on the solver. */
+static int interpret_solver(struct request *request)
+{
+    struct dms_fit_options *options = &request->options;
+
+    options->solver = (enum dms_solver)request->solver;
+    if (request->is_ols) {
+        options->solver = DMS_SOLVER_RIDGE;
+        options->ridge_lambda = 0;
+        return TOOL_CONTINUE;
+    }
+    if (options->solver != DMS_SOLVER_RIDGE)
+        return request->lambda
+                   ? tool_fail_usage(name, "--lambda is for --solver ridge: LASSO chooses from a "
+                                           "path of lambdas, which --lambda-file can give")
+                   : TOOL_CONTINUE;
+    if (options->full_path)
+        return tool_fail_usage(name, "--full-path has no use with --solver ridge: its path is "
+                                     "always complete");
+    if (request->seed_given)
+        return tool_fail_usage(name, "--seed has no use with --solver ridge: nothing is shuffled");
+    if (request->max_epochs_given)
+        return tool_fail_usage(name, "--max-epochs has no use with --solver ridge: nothing is "
+                                     "repeated until it is good enough");
+    if (!request->lambda) {
+        if (!request->lambda_min_ratio)
+            options->lambda_min_ratio = RIDGE_LAMBDA_MIN_RATIO;
+        return TOOL_CONTINUE;
+    }
+    if (request->lambda_ct_given || request->lambda_min_ratio || request->lambda_file)
+        return tool_fail_usage(name, "--lambda is in place of --lambdas, --lambda-min-ratio and "
+                                     "--lambda-file: give one");
+    if (!tool_parse_real(request->lambda, &options->ridge_lambda))
+        return tool_fail_usage(name, "--lambda: '%s' is no number", request->lambda);
+    if (!(options->ridge_lambda >= 0))
+        return tool_fail_usage(name, "--lambda is %s: it must be 0 or above", request->lambda);
+    return TOOL_CONTINUE;
+}
 
 /* Turns the words of the command line into options. */
 static int interpret(struct request *request)
@@ -105,36 +145,50 @@ static int interpret(struct request *request)
     options->exclude_self |= request->self != NULL;
     options->standardize = !request->no_standardize;
     options->refit = !request->no_refit;
-    options->solver = (enum dms_solver)request->solver;
     options->transform = (enum dms_transform)request->transform;
     options->device = (enum dms_device)request->device;
-    return TOOL_CONTINUE;
+    return interpret_solver(request);
 }
 
-/* The arguments as one text. NULL: out of memory. */
-static char *join_arguments(int argc, char **argv)
+/* Takes out of the table what least squares leave nothing to say about. */
+static void drop_ols_options(struct tool_option *options)
 {
-    size_t bytes = 1, used = 0;
-    char *text;
+    static const char *const dropped[] = {
+        "solver",    "lambda", "lambdas",        "lambda-file", "lambda-min-ratio",
+        "full-path", "seed",   "no-standardize", "max-epochs",  "device"};
+    size_t kept = 0;
 
-    for (int i = 0; i < argc; i++)
-        bytes += strlen(argv[i]) + 1;
-    text = malloc(bytes);
-    for (int i = 0; text && i < argc; i++)
-        used += (size_t)sprintf(text + used, "%s%s", i > 0 ? " " : "", argv[i]);
-    return text;
+    for (size_t i = 0; options[i].name; i++) {
+        bool is_dropped = false;
+
+        for (size_t k = 0; k < sizeof(dropped) / sizeof(dropped[0]); k++)
+            is_dropped |= strcmp(options[i].name, dropped[k]) == 0;
+        if (!is_dropped)
+            options[kept++] = options[i];
+    }
+    options[kept] = (struct tool_option)OPTION_END;
 }
+
+static const char fit_description[] =
+    "Fits a datamodel for each target of an output column: a sparse linear model of\n"
+    "the output on the training mask (LASSO), lambda chosen on validation models,\n"
+    "every solution with a bound on its error. STORE may be a manifest with -o.\n";
+
+static const char ols_description[] =
+    "Fits a linear model of each target of an output column on the training mask by\n"
+    "ordinary least squares, for comparison with datamodels: the same as 'dmstore fit\n"
+    "--solver ridge --lambda 0'. STORE may be a manifest with -o.\n";
 
 static int parse(int argc, char **argv, struct request *request)
 {
     struct dms_fit_options *fit = &request->options;
-    const struct tool_option options[] = {
+    struct tool_option options[] = {
         OPTION_TEXT("output", 0, "COLUMN", &fit->output, "the output column to fit"),
         OPTION_TEXT("name", 0, "FIT", &fit->name,
                     "name of the fit; jobs with the same name and other targets join"),
         OPTION_TEXT("targets", 0, "A:B", &request->targets, "targets A to B - 1 (default all)"),
-        OPTION_CHOICE("solver", 0, "saga", &request->solver, solver_words,
-                      "how it is solved (default saga)"),
+        OPTION_CHOICE("solver", 0, "saga|ridge", &request->solver, solver_words,
+                      "LASSO by saga (default), or ridge regression in its place"),
         OPTION_COUNT("holdout", 0, "H", &fit->held_out_ct, NULL,
                      "never use the H largest model ids (default: as the fit has it, else 0)"),
         OPTION_COUNT("validation", 0, "V", &fit->validation_ct, NULL,
@@ -142,10 +196,12 @@ static int parse(int argc, char **argv, struct request *request)
                      "else a tenth)"),
         OPTION_COUNT("rows-used", 0, "M", &fit->rows_used, &request->rows_used_given,
                      "train on the first M training ids only"),
+        OPTION_TEXT("lambda", 0, "L", &request->lambda,
+                    "of --solver ridge: this lambda, 0 for least squares (default: chosen)"),
         OPTION_COUNT("lambdas", 0, "K", &request->lambda_ct, &request->lambda_ct_given,
                      "length of the path (default 100)"),
         OPTION_TEXT("lambda-min-ratio", 0, "R", &request->lambda_min_ratio,
-                    "smallest lambda over the largest (default 0.01)"),
+                    "smallest lambda over the largest (default 0.01; for ridge 1e-6)"),
         OPTION_TEXT("lambda-file", 0, "FILE", &request->lambda_file,
                     ".npy of decreasing lambdas, the same for all targets"),
         OPTION_TEXT("tol", 0, "T", &request->tolerance,
@@ -161,7 +217,8 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_TEXT("self", 0, "FILE", &request->self,
                     ".npy: which example each target is, -1: none (default: target j is j); "
                     "implies --exclude-self"),
-        OPTION_CHOICE("transform", 0, "none|margin|correct", &request->transform, transform_words,
+        OPTION_CHOICE("transform", 0, "none|margin|correct", &request->transform,
+                      tool_transform_words,
                       "fit margins of logits, or correctness of margins or logits"),
         OPTION_TEXT("labels", 0, "FILE", &request->labels,
                     ".npy: the correct class of each target, for logits"),
@@ -171,8 +228,9 @@ static int parse(int argc, char **argv, struct request *request)
                      "threads to use (default: one a processor)"),
         OPTION_BYTES("memory", 0, "BYTES", &fit->memory_bytes, NULL,
                      "memory to use; what does not fit is done in blocks of targets (default 4G)"),
-        OPTION_COUNT("seed", 0, "S", &fit->seed, NULL, "of the order of the rows (default 0)"),
-        OPTION_COUNT("max-epochs", 0, "N", &fit->max_epochs, NULL,
+        OPTION_COUNT("seed", 0, "S", &fit->seed, &request->seed_given,
+                     "of the order of the rows (default 0)"),
+        OPTION_COUNT("max-epochs", 0, "N", &fit->max_epochs, &request->max_epochs_given,
                      "give up on a block of targets after N passes (default 100000)"),
         OPTION_FLAG("resume", 0, &request->resume, "go on from the checkpoint, if there is one"),
         OPTION_TEXT("checkpoint", 0, "FILE", &request->checkpoint,
@@ -188,10 +246,7 @@ static int parse(int argc, char **argv, struct request *request)
     const struct tool_usage usage = {
         .command = name,
         .synopsis = "STORE --output COLUMN --name FIT [options]",
-        .description =
-            "Fits a datamodel for each target of an output column: a sparse linear model of\n"
-            "the output on the training mask (LASSO), lambda chosen on validation models,\n"
-            "every solution with a bound on its error. STORE may be a manifest with -o.\n",
+        .description = request->is_ols ? ols_description : fit_description,
         .positional_min = 1,
         .positional_max = 1,
         .options = options,
@@ -199,9 +254,11 @@ static int parse(int argc, char **argv, struct request *request)
     char **positionals;
     int status;
 
+    if (request->is_ols)
+        drop_ols_options(options);
     dms_fit_options_init(fit);
     request->lambda_ct = fit->lambda_ct;
-    request->command_line = join_arguments(argc, argv);
+    request->command_line = provenance_command_line(argc, argv);
     if (!request->command_line)
         return tool_fail(name, "out of memory");
     status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
@@ -348,7 +405,9 @@ static int plan_once(struct fit_job *job)
     job->report.first_target = job->options.first_target;
     job->report.end_target =
         job->options.end_target > 0 ? job->options.end_target : job->header->target_ct;
-    return check_targets_are_new(job);
+    if (job->options.solver == DMS_SOLVER_RIDGE)
+        code = dms_ridge_cost(job->header, &job->options, &job->ridge_cost);
+    return code < 0 ? code : check_targets_are_new(job);
 }
 
 static int plan(struct fit_job *job)
@@ -413,59 +472,23 @@ static int run(struct fit_job *job)
 
 /* ---- after the work ---- */
 
-/* How the job was run, for those who read the fit later. */
-struct provenance {
-    size_t pair_ct;
-    struct dms_metadata pairs[PROVENANCE_MAX];
-    char texts[PROVENANCE_MAX][PROVENANCE_TEXT_BYTES];
-};
-
-static void say(struct provenance *provenance, const char *key, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static void say(struct provenance *provenance, const char *key, const char *format, ...)
-{
-    size_t i = provenance->pair_ct++;
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(provenance->texts[i], sizeof(provenance->texts[i]), format, arguments);
-    va_end(arguments);
-    provenance->pairs[i] = (struct dms_metadata){.key = key, .value = provenance->texts[i]};
-}
-
-static void say_time(struct provenance *provenance, const char *key, time_t when)
-{
-    char text[32];
-    struct tm parts;
-
-    gmtime_r(&when, &parts);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
-    say(provenance, key, "%s", text);
-}
-
 static void describe(const struct fit_job *job, struct provenance *provenance)
 {
     const struct dms_fit_options *options = &job->options;
-    char host[128] = "";
 
-    gethostname(host, sizeof(host) - 1);
-    say(provenance, "version", "%s", PACKAGE_VERSION);
-    say(provenance, "command", "dmstore %s", job->request->command_line);
-    say(provenance, "host", "%s", host);
-    say_time(provenance, "started", job->start_time);
-    say_time(provenance, "ended", time(NULL));
-    say(provenance, "seconds", "%.3f", fit_report_seconds(&job->report));
-    say(provenance, "epochs", "%" PRIu64, job->report.epoch_ct);
-    say(provenance, "resumed", "%s", job->request->resume ? "yes" : "no");
-    say(provenance, "solver", "%s", solver_words[options->solver]);
-    say(provenance, "device", "cpu");
+    provenance_say_job(provenance, job->request->command_line, job->start_time);
+    provenance_say(provenance, "seconds", "%.3f", fit_report_seconds(&job->report));
+    provenance_say(provenance, "epochs", "%" PRIu64, job->report.epoch_ct);
+    provenance_say(provenance, "resumed", "%s", job->request->resume ? "yes" : "no");
+    provenance_say(provenance, "solver", "%s", solver_words[options->solver]);
+    provenance_say(provenance, "device", "cpu");
     if (options->thread_ct > 0)
-        say(provenance, "threads", "%u", options->thread_ct);
+        provenance_say(provenance, "threads", "%u", options->thread_ct);
     else
-        say(provenance, "threads", "%ld", sysconf(_SC_NPROCESSORS_ONLN));
-    say(provenance, "memory", "%" PRIu64, options->memory_bytes);
-    say(provenance, "seed", "%" PRIu64, options->seed);
-    say(provenance, "max-epochs", "%" PRIu64, options->max_epochs);
+        provenance_say(provenance, "threads", "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+    provenance_say(provenance, "memory", "%" PRIu64, options->memory_bytes);
+    provenance_say(provenance, "seed", "%" PRIu64, options->seed);
+    provenance_say(provenance, "max-epochs", "%" PRIu64, options->max_epochs);
 }
 
 /* The targets that were found, as a part that says how. */
@@ -528,6 +551,8 @@ static int finish(struct fit_job *job)
     const struct request *request = job->request;
     const char *stored = request->part_path ? request->part_path : request->store;
     uint64_t uncertified_ct = job->report.target_ct - job->report.certified_ct;
+    uint64_t pass_ct =
+        job->options.solver == DMS_SOLVER_RIDGE ? job->report.epoch_ct : job->options.max_epochs;
     bool is_kept = uncertified_ct == 0 || request->allow_uncertified;
     uint64_t added_ct = 0;
 
@@ -543,7 +568,7 @@ static int finish(struct fit_job *job)
                          " passes: nothing is stored; '%s' has the result: the same command with "
                          "--resume --allow-uncertified stores it as it is",
                          uncertified_ct, tool_plural(uncertified_ct), job->options.tolerance,
-                         job->options.max_epochs, job->checkpoint_path);
+                         pass_ct, job->checkpoint_path);
     return TOOL_OK;
 }
 
@@ -597,7 +622,8 @@ static int fit(const struct request *request)
     job.report.tolerance = job.options.tolerance;
     job.report.progress = &job.progress;
     if (!request->as_json)
-        fit_report_print_plan(&job.report);
+        fit_report_print_plan(&job.report,
+                              job.options.solver == DMS_SOLVER_RIDGE ? &job.ridge_cost : NULL);
     code = run(&job);
     if (code == 0)
         status = finish(&job);
@@ -616,13 +642,24 @@ out:
     return status;
 }
 
-int command_fit(int argc, char **argv)
+static int run_command(int argc, char **argv, bool is_ols)
 {
-    struct request request = {0};
+    struct request request = {.is_ols = is_ols};
     int status = parse(argc, argv, &request);
 
     if (status == TOOL_CONTINUE)
         status = tool_finish_output(name, fit(&request));
     free(request.command_line);
     return status;
+}
+
+int command_fit(int argc, char **argv)
+{
+    return run_command(argc, argv, false);
+}
+
+int command_ols(int argc, char **argv)
+{
+    name = "ols";
+    return run_command(argc, argv, true);
 }

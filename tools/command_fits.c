@@ -28,9 +28,9 @@ static void print_row(const struct fit_summary *summary)
 
     snprintf(targets, sizeof(targets), "%" PRIu64 "/%" PRIu64, summary->target_ct,
              header->target_ct);
-    printf("%-16s %-16s %15s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64
+    printf("%-16s %-16s %-10s %15s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64
            " %9.2g %9.1f %5" PRIu64 "  %s\n",
-           summary->name, header->output, targets, header->training.row_ct,
+           summary->name, header->output, dms_fit_method(header), targets, header->training.row_ct,
            header->validation.row_ct, header->held_out.row_ct, summary->certified_ct,
            summary->worst_gap, summary->mean_weight_ct, summary->part_ct,
            fit_time_text(summary->last_time_ns, time));
@@ -41,8 +41,9 @@ static int list_fits(dms_snapshot *snapshot, struct json_writer *json)
     size_t fit_ct = dms_snapshot_fit_ct(snapshot);
 
     if (!json)
-        printf("%-16s %-16s %15s %9s %9s %9s %9s %9s %9s %5s  %s\n", "FIT", "OUTPUT", "TARGETS",
-               "TRAINING", "VALID", "HELD-OUT", "CERTIFIED", "GAP", "NNZ", "PARTS", "LAST");
+        printf("%-16s %-16s %-10s %15s %9s %9s %9s %9s %9s %9s %5s  %s\n", "FIT", "OUTPUT",
+               "METHOD", "TARGETS", "TRAINING", "VALID", "HELD-OUT", "CERTIFIED", "GAP", "NNZ",
+               "PARTS", "LAST");
     for (size_t i = 0; i < fit_ct; i++) {
         struct fit_summary summary;
         dms_fit *fit;
@@ -97,6 +98,7 @@ static void print_header(const struct fit_summary *summary)
 
     printf("%s\n", summary->name);
     printf("  output          %s\n", header->output);
+    printf("  method          %s\n", dms_fit_method(header));
     printf("  examples        %" PRIu64 "\n", header->example_ct);
     print_row_set("training", &header->training);
     print_row_set("validation", &header->validation);

@@ -32,11 +32,26 @@ static const struct command {
     {"snapshot", "publish the current state as a manifest file for readers", command_snapshot},
     {NULL, "Datamodels", NULL},
     {"fit", "fit datamodels to the models of a store", command_fit},
+    {"ols", "fit by ordinary least squares, for comparison", command_ols},
+    {"influence", "estimate influences by differences of means, as a fit", command_influence},
+    {"import-fit", "take in the weights of another attribution method", command_import_fit},
     {"eval", "score fits on the models that they have held out", command_eval},
+    {"compare", "how far two fits of the same targets agree", command_compare},
     {"fits", "list the fits of a store, or tell all of one", command_fits},
     {"export-fit", "write a fit's weights, biases and lambdas as .npy files", command_export_fit},
     {"merge-fits", "take in parts of fits from other hosts", command_merge_fits},
     {"rm-fit", "remove a fit", command_rm_fit},
+    {NULL, "Asking datamodels", NULL},
+    {"predict", "what the datamodels predict for subsets of the training set", command_predict},
+    {"top", "the training examples that matter most to a target", command_top},
+    {"leakage", "targets that may be in the training set, too", command_leakage},
+    {"counterfactual", "what removing training examples does", command_counterfactual},
+    {"support", "how few training examples predictions hang on", command_support},
+    {"embed", "principal components of the targets' weights", command_embed},
+    {"similar", "targets whose weights are most like those of a target", command_similar},
+    {"cluster", "divide targets into clusters by their weights", command_cluster},
+    {"select", "choose the training examples of the best or worst mean output", command_select},
+    {"report", "write one page about a fit: its scores, figures and examples", command_report},
     {NULL, "Keeping", NULL},
     {"seal", "turn staged rows into chunks now", command_seal},
     {"rm", "remove models by id", command_rm},
@@ -58,7 +73,7 @@ static void print_help(FILE *file)
           file);
     for (size_t i = 0; i < COMMAND_CT; i++) {
         if (commands[i].name)
-            fprintf(file, "  %-12s %s\n", commands[i].name, commands[i].summary);
+            fprintf(file, "  %-14s %s\n", commands[i].name, commands[i].summary);
         else
             fprintf(file, "\n%s:\n", commands[i].summary);
     }

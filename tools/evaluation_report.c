@@ -10,23 +10,25 @@
 #include <string.h>
 
 #include "json.h"
+#include "options.h"
 #include "output_file.h"
 #include "report.h"
 
-bool evaluation_extrapolates(const struct dms_evaluation *evaluation)
+struct dms_subset_sizes evaluation_training_sizes(const struct dms_evaluation *evaluation)
 {
-    if (evaluation->smallest_training_subset > evaluation->largest_training_subset)
-        return false; /* the training models are gone */
-    return evaluation->smallest_subset < evaluation->smallest_training_subset ||
-           evaluation->largest_subset > evaluation->largest_training_subset;
+    return (struct dms_subset_sizes){
+        .is_known = evaluation->smallest_training_subset <= evaluation->largest_training_subset,
+        .smallest = evaluation->smallest_training_subset,
+        .largest = evaluation->largest_training_subset,
+    };
 }
 
-static uint64_t count_uncertified(const struct dms_evaluation *evaluation, size_t fit)
+static uint64_t count_flagged(const struct dms_evaluation *evaluation, size_t fit, uint32_t flag)
 {
     uint64_t count = 0;
 
     for (uint64_t t = 0; t < evaluation->target_ct; t++)
-        count += (evaluation->fits[fit].targets[t].flags & DMS_FITTED_UNCERTIFIED) != 0;
+        count += (evaluation->fits[fit].targets[t].flags & flag) != 0;
     return count;
 }
 
@@ -168,18 +170,36 @@ static void print_differences(const struct dms_evaluation *evaluation)
     }
 }
 
+/* What of the column is scored. */
+static const char *transform_text(const struct dms_evaluation *evaluation)
+{
+    return evaluation->transform == DMS_TRANSFORM_MARGIN    ? "margins of "
+           : evaluation->transform == DMS_TRANSFORM_CORRECT ? "correctness of "
+                                                            : "";
+}
+
 static void print_heading(const struct dms_evaluation *evaluation)
 {
     char targets[TOOL_HUMAN_BYTES], rows[TOOL_HUMAN_BYTES], masks[TOOL_HUMAN_BYTES];
+    bool is_lasso = true;
 
-    printf("%s: %s target%s on %s held-out model%s", evaluation->output,
-           tool_human_count(evaluation->target_ct, targets), tool_plural(evaluation->target_ct),
-           tool_human_count(evaluation->row_ct, rows), tool_plural(evaluation->row_ct));
+    printf("%s%s: %s target%s on %s held-out model%s", transform_text(evaluation),
+           evaluation->output, tool_human_count(evaluation->target_ct, targets),
+           tool_plural(evaluation->target_ct), tool_human_count(evaluation->row_ct, rows),
+           tool_plural(evaluation->row_ct));
     if (evaluation->repeated_ct > 0)
         printf(" with %s different masks", tool_human_count(evaluation->mask_ct, masks));
     printf("\n%-*s", LABEL_WIDTH, "mean over targets");
     for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
         print_cell(evaluation->fits[fit].name);
+    putchar('\n');
+    for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
+        is_lasso &= strcmp(evaluation->fits[fit].method, "lasso") == 0;
+    if (is_lasso)
+        return;
+    printf("%-*s", LABEL_WIDTH, "  method");
+    for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
+        print_cell(evaluation->fits[fit].method);
     putchar('\n');
 }
 
@@ -189,6 +209,26 @@ static void print_note(uint64_t count, const char *noun, const char *text)
 
     if (count > 0)
         printf("%s %s%s %s\n", tool_human_count(count, number), noun, tool_plural(count), text);
+}
+
+/* Targets that have scores, but no AUC although a fit with a bias could have one. */
+static uint64_t count_one_class(const struct dms_evaluation *evaluation)
+{
+    uint64_t count = 0;
+
+    for (uint64_t t = 0; t < evaluation->target_ct; t++) {
+        bool is_one_class = false;
+
+        for (size_t fit = 0; fit < evaluation->fit_ct; fit++) {
+            const struct dms_target_evaluation *target = &evaluation->fits[fit].targets[t];
+
+            is_one_class |= (target->flags & DMS_FITTED_NO_BIAS) == 0 &&
+                            !isnan(target->scores[DMS_SCORE_LDS]) &&
+                            isnan(target->scores[DMS_SCORE_AUC]);
+        }
+        count += is_one_class;
+    }
+    return count;
 }
 
 /* What was left out, and what to beware of. */
@@ -203,9 +243,7 @@ static void print_notes(const struct dms_evaluation *evaluation,
     }
     print_note(evaluation->constant_ct, "target", "left out of all means: the output is constant");
     print_note(evaluation->empty_ct, "target", "left out of all means: fewer than two outputs");
-    print_note(evaluation->target_ct - evaluation->constant_ct - evaluation->empty_ct -
-                   evaluation->fits[0].defined_cts[DMS_SCORE_AUC],
-               "target", "without AUC: all outputs are of one class");
+    print_note(count_one_class(evaluation), "target", "without AUC: all outputs are of one class");
     print_note(evaluation->missing_ct, "target", "not used: only some of the fits have them");
     print_note(evaluation->left_out_ct, "model", "not used: only some of the fits held them out");
     print_note(nonfinite_ct, "output", "not used: not finite");
@@ -214,7 +252,14 @@ static void print_notes(const struct dms_evaluation *evaluation,
         char text[128];
 
         snprintf(text, sizeof(text), "of %s without a certificate", evaluation->fits[fit].name);
-        print_note(count_uncertified(evaluation, fit), "target", text);
+        print_note(count_flagged(evaluation, fit, DMS_FITTED_UNCERTIFIED), "target", text);
+        snprintf(text, sizeof(text), "of %s without a bias: only LDS is scored",
+                 evaluation->fits[fit].name);
+        print_note(count_flagged(evaluation, fit, DMS_FITTED_NO_BIAS), "target", text);
+        if (evaluation->fits[fit].is_of_another_number)
+            printf("%s predicts another number of %s than %s, on which it is scored: no MSE and "
+                   "R^2\n",
+                   evaluation->fits[fit].name, evaluation->output, evaluation->fits[0].name);
     }
     if (evaluation->bootstrap == DMS_BOOTSTRAP_LINEARISED)
         printf("the interval is that of %" PRIu32 " linearised resamples\n", options->bootstrap_ct);
@@ -256,7 +301,10 @@ static void json_fit(struct json_writer *json, const struct dms_evaluation *eval
     json_object_open(json, NULL);
     json_text(json, "name", fit->name);
     json_u64(json, "rows", evaluation->row_ct);
-    json_u64(json, "uncertified", count_uncertified(evaluation, i));
+    json_text(json, "method", fit->method);
+    json_bool(json, "of_another_number", fit->is_of_another_number);
+    json_u64(json, "uncertified", count_flagged(evaluation, i, DMS_FITTED_UNCERTIFIED));
+    json_u64(json, "without_bias", count_flagged(evaluation, i, DMS_FITTED_NO_BIAS));
     json_object_open(json, "mean");
     json_scores(json, fit->means);
     json_double(json, "lds_low", fit->lds_interval.low);
@@ -300,17 +348,23 @@ static void json_differences(struct json_writer *json, const struct dms_evaluati
 void evaluation_print_json(const struct dms_evaluation *evaluation,
                            const struct dms_evaluate_options *options, const char *store)
 {
+    struct dms_subset_sizes training = evaluation_training_sizes(evaluation);
     struct json_writer json;
 
     json_begin(&json, stdout);
     json_object_open(&json, NULL);
     json_text(&json, "store", store);
     json_text(&json, "output", evaluation->output);
+    json_text(&json, "transform", tool_transform_words[evaluation->transform]);
+    if (evaluation->transform == DMS_TRANSFORM_CORRECT)
+        json_double(&json, "threshold", evaluation->threshold);
     json_u64(&json, "rows", evaluation->row_ct);
     json_u64(&json, "rows_left_out", evaluation->left_out_ct);
     json_u64(&json, "masks", evaluation->mask_ct);
     json_u64(&json, "repeated_masks", evaluation->repeated_ct);
-    json_bool(&json, "extrapolates", evaluation_extrapolates(evaluation));
+    json_bool(&json, "extrapolates",
+              dms_subsets_extrapolate(&training, evaluation->smallest_subset,
+                                      evaluation->largest_subset));
     json_u64(&json, "target_count", evaluation->target_ct);
     json_u64(&json, "targets_not_common", evaluation->missing_ct);
     json_u64(&json, "targets_constant", evaluation->constant_ct);

@@ -19,7 +19,7 @@ void evaluation_print_json(const struct dms_evaluation *evaluation,
  * the message set. */
 int evaluation_write_csv(const struct dms_evaluation *evaluation, const char *path);
 
-/* Whether some held-out masks are smaller or larger than those that the fits were made with. */
-bool evaluation_extrapolates(const struct dms_evaluation *evaluation);
+/* Sizes of the subsets that the fits were trained on. */
+struct dms_subset_sizes evaluation_training_sizes(const struct dms_evaluation *evaluation);
 
 #endif

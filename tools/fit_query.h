@@ -44,14 +44,17 @@ struct fit_query {
     OPTION_TEXT("target", 0, "J", &(query)->targets, \
                 "target J, targets A:B, 'all', or those that @FILE lists")
 
-#define FIT_QUERY_NAME_OPTIONS(query)                                                           \
-    OPTION_TEXT("names", 0, "FILE", &(query)->names,                                            \
-                "names of the training examples: text, a line each"),                           \
-        OPTION_TEXT("labels", 0, "FILE", &(query)->labels,                                      \
-                    ".npy of the training examples' classes"),                                  \
-        OPTION_TEXT("target-names", 0, "FILE", &(query)->target_names, "names of the targets"), \
-        OPTION_TEXT("target-labels", 0, "FILE", &(query)->target_labels,                        \
+#define FIT_QUERY_TARGET_NAME_OPTIONS(query)                                                \
+    OPTION_TEXT("target-names", 0, "FILE", &(query)->target_names, "names of the targets"), \
+        OPTION_TEXT("target-labels", 0, "FILE", &(query)->target_labels,                    \
                     ".npy of the targets' classes")
+
+#define FIT_QUERY_NAME_OPTIONS(query)                                 \
+    OPTION_TEXT("names", 0, "FILE", &(query)->names,                  \
+                "names of the training examples: text, a line each"), \
+        OPTION_TEXT("labels", 0, "FILE", &(query)->labels,            \
+                    ".npy of the training examples' classes"),        \
+        FIT_QUERY_TARGET_NAME_OPTIONS(query)
 
 /* Opens everything; fit_query_close ends it, also after a failure. Of a range, or of "all", those
  * targets are meant that the fit has (NOT_FOUND: none); each target that is named by its number

@@ -53,23 +53,33 @@ static uint32_t lambda_count(const struct dms_fit_header *header)
     return 0;
 }
 
+static bool is_ridge(const struct fit_report *report)
+{
+    const char *method = dms_fit_problem(report->header, "method");
+
+    return method && strcmp(method, "ridge") == 0;
+}
+
 /* "path 37: 412/1,000 targets, lambda 34.2/100, gap 3.1e-04, 1,200,000 rows/s, 0:42 left" */
 static int show(struct fit_report *report, const struct dms_fit_progress *progress)
 {
     uint32_t lambda_ct = lambda_count(report->header);
     double part = done_part(progress, lambda_ct), seconds = fit_report_seconds(report);
     char done[TOOL_HUMAN_BYTES], all[TOOL_HUMAN_BYTES], rate[TOOL_HUMAN_BYTES];
-    char gap[32] = "", left[TOOL_HUMAN_BYTES + 16] = "", text[256], time_text[TOOL_HUMAN_BYTES];
+    char lambda[64] = "", gap[32] = "", left[TOOL_HUMAN_BYTES + 16] = "", text[256],
+         time_text[TOOL_HUMAN_BYTES];
 
+    if (!is_ridge(report))
+        snprintf(lambda, sizeof(lambda), ", lambda %.1f/%" PRIu32, progress->lambdas_done,
+                 lambda_ct);
     if (!isnan(progress->worst_gap))
         snprintf(gap, sizeof(gap), ", gap %.1e", progress->worst_gap);
     if (part > 0.01 && part < 1)
         snprintf(left, sizeof(left), ", %s left",
                  tool_human_seconds((uint64_t)(seconds * (1 - part) / part + 0.5), time_text));
-    snprintf(text, sizeof(text),
-             "%s %" PRIu64 ": %s/%s targets, lambda %.1f/%" PRIu32 "%s, %s rows/s%s",
-             progress->stage, progress->epoch, tool_human_count(progress->finished_ct, done),
-             tool_human_count(progress->target_ct, all), progress->lambdas_done, lambda_ct, gap,
+    snprintf(text, sizeof(text), "%s %" PRIu64 ": %s/%s targets%s%s, %s rows/s%s", progress->stage,
+             progress->epoch, tool_human_count(progress->finished_ct, done),
+             tool_human_count(progress->target_ct, all), lambda, gap,
              tool_human_count((uint64_t)progress->rows_per_second, rate), left);
     return progress_show(report->progress, text);
 }
@@ -153,9 +163,10 @@ int fit_report_target(struct fit_report *report, const struct dms_fitted_target 
     report->constant_ct += (target->flags & DMS_FITTED_CONSTANT) != 0;
     report->path_ended_ct += (target->flags & DMS_FITTED_PATH_ENDED) != 0;
     report->last_lambda_ct += (target->flags & DMS_FITTED_LAST_LAMBDA) != 0;
-    report->pair_ct += target->path_ct;
-    for (size_t i = 0; i < target->path_ct; i++)
+    for (size_t i = 0; i < target->path_ct; i++) {
+        report->pair_ct += !isnan(target->path_gaps[i]);
         report->certified_pair_ct += target->path_gaps[i] <= report->tolerance;
+    }
     if (!(target->gap <= report->worst_gap)) {
         report->worst_gap = target->gap;
         report->worst_target = target->target;
@@ -180,7 +191,18 @@ static void print_rows(const char *label, const struct dms_row_set *set)
     putchar('\n');
 }
 
-void fit_report_print_plan(const struct fit_report *report)
+static void print_ridge_cost(const struct fit_report *report, const struct dms_ridge_cost *cost)
+{
+    char matrix_ct[TOOL_HUMAN_BYTES], size[TOOL_HUMAN_BYTES], bytes[TOOL_HUMAN_BYTES];
+
+    tool_human_count(cost->matrix_ct, matrix_ct);
+    tool_human_count(report->header->example_ct, size);
+    printf("  matrices     %s of %s x %s, %s: about %.2g operations and at least %s of memory\n",
+           matrix_ct, size, size, cost->has_eigenvectors ? "eigenvectors" : "Cholesky factors",
+           cost->operations, tool_human_bytes(cost->memory_bytes, bytes));
+}
+
+void fit_report_print_plan(const struct fit_report *report, const struct dms_ridge_cost *ridge)
 {
     const struct dms_fit_header *header = report->header;
 
@@ -189,7 +211,9 @@ void fit_report_print_plan(const struct fit_report *report)
     print_rows("training", &header->training);
     print_rows("validation", &header->validation);
     print_rows("held out", &header->held_out);
-    if (header->validation.row_ct == 0)
+    if (ridge)
+        print_ridge_cost(report, ridge);
+    if (!ridge && header->validation.row_ct == 0)
         puts("  No models choose lambda: every target gets the last one of its path.");
     if (header->held_out.row_ct == 0)
         puts("  No models are held out: 'dmstore eval' will have none to judge the fit by.");
@@ -220,14 +244,17 @@ void fit_report_print(struct fit_report *report, const char *stored, uint64_t ad
     double seconds = fit_report_seconds(report), median = median_weights(report);
     char time_text[TOOL_HUMAN_BYTES];
 
-    printf("  gap at most %-8g %" PRIu64 " of %" PRIu64 " targets, %" PRIu64 " of %" PRIu64
-           " (target, lambda) pairs\n",
-           report->tolerance, report->certified_ct, report->target_ct, report->certified_pair_ct,
-           report->pair_ct);
+    printf("  gap at most %-8g %" PRIu64 " of %" PRIu64 " targets", report->tolerance,
+           report->certified_ct, report->target_ct);
+    if (!is_ridge(report))
+        printf(", %" PRIu64 " of %" PRIu64 " (target, lambda) pairs", report->certified_pair_ct,
+               report->pair_ct);
+    putchar('\n');
     printf("  worst gap            %.3g, of target %" PRIu64 "\n", report->worst_gap,
            report->worst_target);
-    printf("  path ended early     %" PRIu64 " target%s\n", report->path_ended_ct,
-           tool_plural(report->path_ended_ct));
+    if (!is_ridge(report))
+        printf("  path ended early     %" PRIu64 " target%s\n", report->path_ended_ct,
+               tool_plural(report->path_ended_ct));
     printf("  at the last lambda   %" PRIu64 " target%s%s\n", report->last_lambda_ct,
            tool_plural(report->last_lambda_ct),
            report->last_lambda_ct > 0 && report->header->validation.row_ct > 0

@@ -24,7 +24,7 @@ struct fit_report {
     /* Of the targets that were added. */
     uint64_t target_ct;
     uint64_t certified_ct, constant_ct, path_ended_ct, last_lambda_ct;
-    uint64_t pair_ct, certified_pair_ct; /* (target, lambda) */
+    uint64_t pair_ct, certified_pair_ct; /* (target, lambda) whose gap was computed */
     double worst_gap;
     uint64_t worst_target;
     uint64_t *weight_cts; /* one a target; ended by fit_report_free */
@@ -43,8 +43,8 @@ int fit_report_pass(struct fit_report *report, const struct dms_fit_progress *pr
 /* Counts a finished target and logs it. Returns 0 or DMS_ERR_NO_MEMORY. */
 int fit_report_target(struct fit_report *report, const struct dms_fitted_target *target);
 
-/* What was asked for, before the work. */
-void fit_report_print_plan(const struct fit_report *report);
+/* What was asked for, before the work; ridge: what it takes, NULL for LASSO. */
+void fit_report_print_plan(const struct fit_report *report, const struct dms_ridge_cost *ridge);
 
 /* What came of it. stored: where the result is, NULL when it was not kept; added_ct: targets that
  * are new there. */

@@ -186,6 +186,7 @@ void fit_summary_json(struct json_writer *json, const struct fit_summary *summar
 
     json_text(json, "name", summary->name);
     json_text(json, "output", summary->header->output);
+    json_text(json, "method", dms_fit_method(summary->header));
     json_u64(json, "targets", summary->target_ct);
     json_u64(json, "targets_of_output", summary->header->target_ct);
     json_u64(json, "training", summary->header->training.row_ct);

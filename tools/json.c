@@ -11,26 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 /* ---- UTF-8 ---- */
-
-/* Bytes of the UTF-8 character at `text` (1 .. 4), or 0 when it is none: overlong forms, halves of
- * surrogate pairs and code points after U+10FFFF are none. At least one byte must be left. */
-static size_t utf8_character_bytes(const unsigned char *text, size_t left)
-{
-    unsigned char first = text[0];
-    size_t bytes = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-
-    if (first > 0xf4 || bytes > left)
-        return 0;
-    for (size_t i = 1; i < bytes; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] >= 0xa0) ||
-        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] >= 0x90))
-        return 0;
-    return bytes;
-}
 
 static char *utf8_put(char *out, uint32_t code_point)
 {

@@ -316,3 +316,24 @@ void npy_writer_abandon(struct npy_writer *writer)
 {
     output_file_abandon(&writer->file);
 }
+
+int npy_write(const char *path, char kind, uint32_t item_bytes, uint32_t dimension_ct,
+              const uint64_t *dimensions, const void *data)
+{
+    struct npy_writer writer = {0};
+    int code = npy_writer_create(&writer, path, kind, item_bytes, dimension_ct, dimensions);
+
+    if (code == 0 && dimensions[0] > 0)
+        code = npy_writer_write(&writer, 0, dimensions[0], 0, writer.row_bytes, data);
+    if (code == 0)
+        code = npy_writer_commit(&writer);
+    npy_writer_abandon(&writer);
+    return code;
+}
+
+bool npy_is_path(const char *path)
+{
+    size_t bytes = strlen(path);
+
+    return bytes >= 4 && strcmp(path + bytes - 4, ".npy") == 0;
+}

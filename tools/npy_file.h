@@ -9,6 +9,7 @@
 #ifndef DMSTORE_TOOLS_NPY_FILE_H
 #define DMSTORE_TOOLS_NPY_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,5 +79,12 @@ int npy_writer_commit(struct npy_writer *writer);
 
 /* Removes what was written; does nothing after npy_writer_commit. */
 void npy_writer_abandon(struct npy_writer *writer);
+
+/* Writes a whole array that lies in memory, row-major. */
+int npy_write(const char *path, char kind, uint32_t item_bytes, uint32_t dimension_ct,
+              const uint64_t *dimensions, const void *data);
+
+/* Whether a path ends in ".npy". */
+bool npy_is_path(const char *path);
 
 #endif

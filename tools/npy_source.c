@@ -14,8 +14,7 @@
 #include "number.h"
 #include "report.h"
 
-/* On the stack of whichever thread the library calls from. A multiple of 8, so that a mask that is
- * longer than a block is cut between bytes of its packed form. */
+/* On the stack of whichever thread the library calls from. */
 #define BLOCK_BYTES (128u << 10)
 
 /* Converts value_ct values; on failure *failed is the index of the first that does not fit. */
@@ -187,41 +186,12 @@ static int check_row_ct(struct npy_source *source, const struct npy_file *file)
                            source->first_path, source->file_row_ct, file->path, file->row_ct);
 }
 
-/* What a user who gave the wrong kind of masks file should do. */
-static const char *masks_hint(const struct npy_source *source, const struct dms_npy *npy)
-{
-    uint64_t example_ct = source->schema->example_ct;
-    uint64_t width = npy->dimension_ct == 2 ? npy->dimensions[1] : 0;
-
-    if (!source->packed_masks && npy_is(npy, 'u', 1) && width == (example_ct + 7) / 8)
-        return ": are they packed? then add --packed-masks";
-    if (source->packed_masks && width == example_ct)
-        return ": they are not packed: leave --packed-masks out";
-    if (npy->dimension_ct == 2 && width != example_ct && !source->packed_masks)
-        return ": these are masks of another training set";
-    return "";
-}
-
 int npy_source_open_masks(struct npy_source *source, const char *path, bool packed)
 {
-    uint64_t example_ct = source->schema->example_ct;
-    uint64_t width = packed ? (example_ct + 7) / 8 : example_ct;
-    char description[NPY_DESCRIPTION_BYTES];
-    const struct dms_npy *npy = &source->masks.npy;
-    int code = npy_file_open(&source->masks, path);
+    int code = mask_file_open(&source->masks, path, source->schema->example_ct,
+                              packed ? MASKS_PACKED : MASKS_UNPACKED);
 
-    if (code < 0)
-        return code;
-    source->packed_masks = packed;
-    if (npy->dimension_ct != 2 || npy->dimensions[1] != width ||
-        !(npy_is(npy, 'u', 1) || (!packed && npy_is(npy, 'b', 1))))
-        return dms_source_fail(
-            DMS_ERR_INVALID,
-            "'%s' is %s; wanted %s of shape (rows, %" PRIu64 ")%s for the %" PRIu64
-            " training examples of the store%s",
-            path, npy_describe(npy, description), packed ? "uint8" : "bool or uint8", width,
-            packed ? ", packed in little bit order," : "", example_ct, masks_hint(source, npy));
-    return check_row_ct(source, &source->masks);
+    return code < 0 ? code : check_row_ct(source, &source->masks.file);
 }
 
 /* (m, dimensions of the column ...); a column of one value a row may leave them out. */
@@ -312,7 +282,7 @@ int npy_source_open_column(struct npy_source *source, enum dms_column_kind kind,
 
 void npy_source_close(struct npy_source *source)
 {
-    npy_file_close(&source->masks);
+    mask_file_close(&source->masks);
     for (uint32_t i = 0; i < source->column_ct; i++)
         npy_file_close(&source->columns[i].file);
     free(source->columns);
@@ -457,112 +427,23 @@ int npy_source_set_ids(struct npy_source *source, uint64_t first_id, const char 
     return 0;
 }
 
-/* ---- reading masks ---- */
-
-static int fail_mask_byte(const struct npy_file *file, uint64_t row, uint64_t column, uint8_t byte)
-{
-    return dms_source_fail(DMS_ERR_INVALID,
-                           "'%s', row %" PRIu64 ", column %" PRIu64
-                           ": %u is not a mask value: wanted 0 or 1",
-                           file->path, row, column, byte);
-}
-
-/* Packs `ct` examples of one row that start at example `column`. */
-static int pack_examples(const struct npy_file *file, uint64_t row, uint64_t column,
-                         const uint8_t *bytes, uint64_t ct, uint8_t *bits)
-{
-    if (dms_pack_mask(bytes, ct, bits) <= 1)
-        return 0;
-    for (uint64_t i = 0; i < ct; i++) {
-        if (bytes[i] > 1)
-            return fail_mask_byte(file, row, column + i, bytes[i]);
-    }
-    return 0;
-}
-
-/* Rows longer than a block, piece by piece. */
-static int pack_long_rows(const struct npy_file *file, uint64_t row, uint64_t row_ct,
-                          uint64_t mask_bytes, uint8_t *masks)
-{
-    uint8_t block[BLOCK_BYTES];
-
-    for (uint64_t i = 0; i < row_ct; i++, masks += mask_bytes) {
-        for (uint64_t column = 0; column < file->row_bytes; column += BLOCK_BYTES) {
-            uint64_t left = file->row_bytes - column;
-            uint64_t part = left < BLOCK_BYTES ? left : BLOCK_BYTES;
-            int code = npy_file_read(file, row + i, 1, column, part, block);
-
-            if (code == 0)
-                code = pack_examples(file, row + i, column, block, part, masks + column / 8);
-            if (code < 0)
-                return code;
-        }
-    }
-    return 0;
-}
-
-/* Rows of which at least one fits into a block. */
-static int pack_short_rows(const struct npy_file *file, uint64_t row, uint64_t row_ct,
-                           uint64_t mask_bytes, uint8_t *masks)
-{
-    uint8_t block[BLOCK_BYTES];
-    uint64_t block_rows = BLOCK_BYTES / file->row_bytes;
-
-    for (uint64_t done = 0; done < row_ct; done += block_rows) {
-        uint64_t part = row_ct - done < block_rows ? row_ct - done : block_rows;
-        int code = npy_file_read(file, row + done, part, 0, file->row_bytes, block);
-
-        for (uint64_t i = 0; i < part && code == 0; i++, masks += mask_bytes)
-            code = pack_examples(file, row + done + i, 0, block + i * file->row_bytes,
-                                 file->row_bytes, masks);
-        if (code < 0)
-            return code;
-    }
-    return 0;
-}
-
-static int read_packed_rows(const struct npy_source *source, uint64_t row, uint64_t row_ct,
-                            uint8_t *masks)
-{
-    const struct npy_file *file = &source->masks;
-    unsigned last_bits = (unsigned)(source->schema->example_ct % 8);
-    int code = npy_file_read(file, row, row_ct, 0, file->row_bytes, masks);
-
-    for (uint64_t i = 0; i < row_ct && code == 0 && last_bits > 0; i++) {
-        if (masks[(i + 1) * file->row_bytes - 1] >> last_bits)
-            code = dms_source_fail(DMS_ERR_INVALID,
-                                   "'%s', row %" PRIu64 ": a bit after the last of the %" PRIu64
-                                   " training examples is set: is it in little bit order?",
-                                   file->path, row + i, source->schema->example_ct);
-    }
-    return code;
-}
+/* ---- reading ---- */
 
 static int read_masks(void *context, uint64_t row, uint32_t row_ct, uint8_t *masks)
 {
     const struct npy_source *source = context;
-    const struct npy_file *file = &source->masks;
     uint64_t mask_bytes = (source->schema->example_ct + 7) / 8;
     uint64_t run_ct;
 
     for (uint64_t done = 0; done < row_ct; done += run_ct) {
         uint64_t first = file_row(source, row + done, row_ct - done, &run_ct);
-        uint8_t *out = masks + done * mask_bytes;
-        int code;
+        int code = mask_file_read(&source->masks, first, run_ct, masks + done * mask_bytes);
 
-        if (source->packed_masks)
-            code = read_packed_rows(source, first, run_ct, out);
-        else if (file->row_bytes > BLOCK_BYTES)
-            code = pack_long_rows(file, first, run_ct, mask_bytes, out);
-        else
-            code = pack_short_rows(file, first, run_ct, mask_bytes, out);
         if (code < 0)
             return code;
     }
     return 0;
 }
-
-/* ---- reading values ---- */
 
 /* The message for value `value` (counted over the row) of row `row`, which does not fit. */
 static int fail_value(const struct npy_source_column *column, uint64_t row, uint64_t value,
@@ -670,7 +551,7 @@ struct dms_row_source npy_source_rows(struct npy_source *source)
         .context = source,
         .row_ct = source->row_ct,
         .ids = source->ids,
-        .read_masks = source->masks.path ? read_masks : NULL,
+        .read_masks = source->masks.file.path ? read_masks : NULL,
         .column_ct = source->column_ct,
         .columns = source->positions,
         .read_values = read_values,

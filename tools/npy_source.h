@@ -14,7 +14,7 @@
 #include <dmstore/schema.h>
 #include <dmstore/store.h>
 
-#include "npy_file.h"
+#include "mask_file.h"
 
 struct npy_source_column;
 
@@ -23,8 +23,7 @@ struct npy_source {
     const struct dms_schema *schema; /* the caller's */
     const char *first_path;          /* the file that said how many rows there are */
     uint64_t file_row_ct;            /* rows of every file */
-    struct npy_file masks;           /* path NULL: none */
-    bool packed_masks;
+    struct mask_file masks;
     struct npy_source_column *columns;
     uint32_t *positions; /* of the columns in the schema */
     uint32_t column_ct;

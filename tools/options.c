@@ -21,6 +21,8 @@
 
 const char *const tool_on_duplicate_words[] = {"error", "keep", "replace", NULL};
 
+const char *const tool_transform_words[] = {"none", "margin", "correct", NULL};
+
 void tool_list_free(struct tool_list *list)
 {
     free(list->items);

@@ -124,6 +124,9 @@ bool tool_parse_real(const char *text, double *value);
 /* The words of --on-duplicate, in the order of enum dms_on_duplicate. */
 extern const char *const tool_on_duplicate_words[];
 
+/* The words of --transform, in the order of enum dms_transform. */
+extern const char *const tool_transform_words[];
+
 /* Splits "NAME=VALUE" at the first '='. Returns the value and sets *name_bytes, or NULL. */
 const char *tool_split_assignment(const char *text, size_t *name_bytes);
 

@@ -19,6 +19,18 @@
 /* More than one write(2) may take at once on some systems. */
 #define WRITE_BYTES_MAX (1u << 30)
 
+char *output_file_path(const char *directory, const char *file)
+{
+    size_t bytes = strlen(directory) + strlen(file) + 2;
+    char *path = malloc(bytes);
+
+    if (path)
+        snprintf(path, bytes, "%s/%s", directory, file);
+    else
+        (void)dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
+    return path;
+}
+
 /* Sets the paths: that of the target of a symbolic link, which shall stay one, and the temporary
  * one beside it. */
 static int set_paths(struct output_file *file, const char *path)
@@ -121,6 +133,14 @@ FILE *output_file_stream(struct output_file *file)
     if (!stream)
         (void)dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
     return stream;
+}
+
+int output_file_begin_stream(struct output_file *file, const char *path, FILE **stream)
+{
+    int code = output_file_create(file, path);
+
+    *stream = code == 0 ? output_file_stream(file) : NULL;
+    return code == 0 && !*stream ? DMS_ERR_NO_MEMORY : code;
 }
 
 int output_file_end_stream(struct output_file *file, FILE *stream, int code)

@@ -16,6 +16,9 @@ struct output_file {
     char *temporary_path;
 };
 
+/* The path of a file in a directory, in new memory; NULL: out of memory, with the message set. */
+char *output_file_path(const char *directory, const char *file);
+
 /* Starts the file `path`, which is replaced in the end if it is there. Finish with
  * output_file_commit or output_file_abandon; a zeroed one may be abandoned. */
 int output_file_create(struct output_file *file, const char *path);
@@ -30,6 +33,10 @@ int output_file_append(const struct output_file *file, uint64_t bytes, const voi
 /* A stream that appends to the file, for text; NULL: out of memory. What was written to it with
  * stdio is ended by output_file_end_stream. */
 FILE *output_file_stream(struct output_file *file);
+
+/* Starts the file `path` and a stream that appends to it. After a failure *stream is NULL, and
+ * output_file_end_stream may be called. */
+int output_file_begin_stream(struct output_file *file, const char *path, FILE **stream);
 
 /* Ends a stream (or NULL) and its file: gives the file its name when `code`, what its writer came
  * to, is 0 and everything was written, else removes it. Returns `code` or what failed. */

@@ -140,6 +140,15 @@ int progress_show(struct progress *progress, const char *text)
     return interruption_came();
 }
 
+int progress_show_targets(void *progress, uint64_t done, uint64_t total)
+{
+    char text[100], done_text[TOOL_HUMAN_BYTES], total_text[TOOL_HUMAN_BYTES];
+
+    snprintf(text, sizeof(text), "%s of %s targets", tool_human_count(done, done_text),
+             tool_human_count(total, total_text));
+    return progress_show(progress, text);
+}
+
 void progress_end(struct progress *progress)
 {
     if (progress->drawn)

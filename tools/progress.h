@@ -34,6 +34,9 @@ int progress_update(void *progress, uint64_t done, uint64_t total);
  * At most ten times a second. Returns non-zero once a signal came. */
 int progress_show(struct progress *progress, const char *text);
 
+/* A dms_progress callback that tells of targets: "fit 3,000 of 10,000 targets". */
+int progress_show_targets(void *progress, uint64_t done, uint64_t total);
+
 /* Takes the bar away. */
 void progress_end(struct progress *progress);
 

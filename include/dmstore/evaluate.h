@@ -23,6 +23,11 @@
  *
  * What is undefined is NaN. A target whose output is constant has no score at all: it is left out
  * of the means and counted.
+ *
+ * Of a datamodel without a bias (DMS_FITTED_NO_BIAS) only lds, lds_averaged and ceiling are
+ * defined. A fit may predict another number of the same column than the first one does, the
+ * correctness where that predicts the margin, or the other way round: all are scored on what the
+ * first one predicts, and such a fit has no mse, r2 and opt.
  */
 #ifndef DMSTORE_EVALUATE_H
 #define DMSTORE_EVALUATE_H
@@ -30,6 +35,7 @@
 #include "dmstore/error.h"
 #include "dmstore/fit.h"
 #include "dmstore/snapshot.h"
+#include "dmstore/solve.h"
 
 DMS_BEGIN_DECLS
 
@@ -82,6 +88,8 @@ struct dms_target_evaluation {
 
 struct dms_fit_evaluation {
     const char *name;
+    const char *method;                    /* as dms_fit_method says; belongs to the fit */
+    bool is_of_another_number;             /* than the one that is scored, which fits[0] predicts */
     struct dms_target_evaluation *targets; /* target_ct of struct dms_evaluation, increasing */
     double means[DMS_SCORE_CT];            /* over the targets where the score is defined */
     uint64_t defined_cts[DMS_SCORE_CT];    /* how many targets those are */
@@ -104,7 +112,10 @@ enum dms_bootstrap_method {
 };
 
 struct dms_evaluation {
-    const char *output;       /* the column */
+    const char *output; /* the column */
+    /* What is scored of it, which fits[0] predicts; threshold: of DMS_TRANSFORM_CORRECT. */
+    enum dms_transform transform;
+    double threshold;
     uint64_t row_ct;          /* models that all fits have held out */
     uint64_t left_out_ct;     /* models that only some of them have held out: not used */
     uint64_t mask_ct;         /* different masks among row_ct; the bootstrap draws masks */
@@ -132,14 +143,32 @@ struct dms_evaluation {
  * *evaluation with dms_evaluation_free; fits must outlive it.
  *
  * INVALID: a fit has nothing held out, the fits have no held-out model or no target in common, are
- * of different outputs, or need labels or a map that is not given. CONFLICT: masks have changed
- * since a fit was made, labels or a map are not those it was made with, or a fit was trained on
- * models that it says it has held out. NOT_FOUND: held-out models are gone.
+ * of different outputs, predict nothing (method pca), or need labels or a map that is not given.
+ * CONFLICT: masks have changed since a fit was made, labels or a map are not those it was made
+ * with, or a fit was trained on models that it says it has held out. NOT_FOUND: held-out models are
+ * gone.
  */
 DMS_API int dms_evaluate(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_ct,
                          const struct dms_evaluate_options *options,
                          struct dms_evaluation **evaluation);
 DMS_API void dms_evaluation_free(struct dms_evaluation *evaluation);
+
+/* What is behind the scores of one target: its output in the held-out models that count, and what
+ * the fit predicted for them. */
+struct dms_target_models {
+    struct dms_target_evaluation evaluation;
+    size_t model_ct; /* evaluation.row_ct */
+    uint64_t *ids;   /* increasing */
+    float *outputs;
+    float *predictions;
+};
+
+/* Evaluates one fit on one target, as dms_evaluate does (without intervals), and keeps its models.
+ * The caller ends *models with dms_target_models_free. Errors as dms_evaluate. */
+DMS_API int dms_evaluate_target(dms_snapshot *snapshot, dms_fit *fit, uint64_t target,
+                                const struct dms_evaluate_options *options,
+                                struct dms_target_models **models);
+DMS_API void dms_target_models_free(struct dms_target_models *models);
 
 DMS_END_DECLS
 

@@ -141,6 +141,9 @@ DMS_API size_t dms_fit_target_ct(const dms_fit *fit); /* fitted ones */
  * key "method" says how the weights came about where that was no LASSO. */
 DMS_API const char *dms_fit_problem(const struct dms_fit_header *header, const char *key);
 
+/* That method: "lasso" where the problem has no such key. */
+DMS_API const char *dms_fit_method(const struct dms_fit_header *header);
+
 /* Fitted target number `position` in increasing order of target; pointers belong to the fit. May be
  * called from several threads at once. INVALID: no such position; CORRUPT: its part is damaged. */
 DMS_API int dms_fit_target(const dms_fit *fit, size_t position, struct dms_fitted_target *target);

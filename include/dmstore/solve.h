@@ -8,6 +8,14 @@
  * 0 or 1 the weight of the row, W the sum of r, s_k the population standard deviation of column k
  * over the weighted rows (1 without standardisation). Ilyas et al. 2022, eq. 8 and 9, in glmnet's
  * scaling (Friedman, Hastie, Tibshirani 2010, eq. 1).
+ *
+ * For comparison there is ridge regression (Hoerl and Kennard 1970), in the same scaling,
+ *
+ *     min over b, w of 1/(2 W) sum_i r_i (y_i - b - x_i . w)^2 + lambda / 2 sum_k s_k^2 w_k^2,
+ *
+ * solved in closed form. A column with s_k = 0 gets weight 0, without standardisation too. lambda 0
+ * is ordinary least squares: of all solutions the one with the smallest sum of w_k^2, whatever
+ * `standardize` says (subsets of one size leave the direction of equal weights undetermined).
  */
 #ifndef DMSTORE_SOLVE_H
 #define DMSTORE_SOLVE_H
@@ -17,7 +25,10 @@
 
 DMS_BEGIN_DECLS
 
-enum dms_solver { DMS_SOLVER_SAGA = 0 };
+enum dms_solver {
+    DMS_SOLVER_SAGA = 0,
+    DMS_SOLVER_RIDGE = 1, /* ridge regression in place of LASSO */
+};
 enum dms_device { DMS_DEVICE_AUTO = 0, DMS_DEVICE_CPU = 1, DMS_DEVICE_CUDA = 2 };
 
 /* What is computed from the column before it is fitted. Outputs of `values_per_target` C > 1 are
@@ -25,17 +36,21 @@ enum dms_device { DMS_DEVICE_AUTO = 0, DMS_DEVICE_CPU = 1, DMS_DEVICE_CUDA = 2 }
 enum dms_transform {
     DMS_TRANSFORM_NONE = 0,
     DMS_TRANSFORM_MARGIN = 1,  /* correct-class logit minus the largest other one */
-    DMS_TRANSFORM_CORRECT = 2, /* 1 where the margin is above 0, else 0 */
+    DMS_TRANSFORM_CORRECT = 2, /* 1 where the margin is above `threshold`, else 0 */
 };
 
 /* For held_out_ct and validation_ct: as in the fit that is there, else none are held out and a
  * tenth of the models chooses lambda. */
 #define DMS_FIT_DEFAULT UINT64_MAX
 
+/* For ridge_lambda: the lambda of the path with the smallest error on the validation models. */
+#define DMS_RIDGE_CHOOSE (-1.0)
+
 struct dms_fit_options {
     const char *name;   /* of the fit */
     const char *output; /* output column */
     enum dms_transform transform;
+    double threshold;      /* of DMS_TRANSFORM_CORRECT: 0 */
     const int64_t *labels; /* one class a target of the column, or NULL */
     size_t label_ct;
     uint64_t first_target, end_target; /* targets A .. B - 1; end 0: all */
@@ -57,6 +72,12 @@ struct dms_fit_options {
     bool full_path;          /* false: a path ends after 5 lambdas without a new minimum */
     bool standardize;        /* true */
     bool refit;              /* true */
+    /* DMS_RIDGE_CHOOSE, or for DMS_SOLVER_RIDGE the lambda of all targets, 0 or above. They are
+     * fitted to training and validation models at once then, with refit = false to the training
+     * models, and have no path. Where lambda is chosen, the path is as for LASSO, but complete, its
+     * gaps are not computed (NaN), and its first lambda is 100 times the mean eigenvalue of the
+     * penalised problem (100 when standardised); a lambda_min_ratio like 1e-6 is sensible. */
+    double ridge_lambda;
 
     /* How it is done: none of these changes the problem. */
     enum dms_device device;
@@ -74,7 +95,9 @@ DMS_API void dms_fit_options_init(struct dms_fit_options *options);
 struct dms_fit_progress {
     const char *stage; /* "path", "refit" ... */
     uint64_t block, block_ct;
-    uint64_t epoch;         /* passes over the rows in this stage of the block */
+    /* Passes over the rows in this stage of the block; with DMS_SOLVER_RIDGE, passes and groups of
+     * targets with the same rows so far. */
+    uint64_t epoch;
     uint64_t target_ct;     /* of this job */
     uint64_t finished_ct;   /* targets whose path or refit is done */
     double lambdas_done;    /* mean over the targets of the block, 0 .. lambda_ct */
@@ -93,6 +116,21 @@ typedef int (*dms_fit_progress_function)(void *context, const struct dms_fit_pro
 DMS_API int dms_fit_plan(dms_snapshot *snapshot, const struct dms_fit_options *options,
                          struct dms_fit_header **header);
 DMS_API void dms_fit_header_free(struct dms_fit_header *header);
+
+/* What ridge regression takes before its first result. Every set of rows that targets have in
+ * common needs a matrix of d x d numbers and its factorization: with exclude_self that is one for
+ * each target. Targets with outputs that are not finite have matrices of their own, too, which are
+ * not counted here. */
+struct dms_ridge_cost {
+    uint64_t matrix_ct;
+    bool has_eigenvectors; /* for lambda 0 or to choose lambda; else Cholesky factors */
+    double operations;     /* of the factorizations: d^3 / 3, or about 9 d^3, each */
+    uint64_t memory_bytes; /* the least */
+};
+/* INVALID: more memory than the options allow; *cost is set then. UNSUPPORTED: LAPACK is not
+ * installed. */
+DMS_API int dms_ridge_cost(const struct dms_fit_header *header,
+                           const struct dms_fit_options *options, struct dms_ridge_cost *cost);
 
 struct dms_fit_hooks {
     dms_fit_progress_function

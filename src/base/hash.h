@@ -14,6 +14,14 @@ struct dms_hash128 {
     uint64_t high;
 };
 
+/* Their order, as qsort asks for it. */
+static inline int dms_hash128_compare(const struct dms_hash128 *a, const struct dms_hash128 *b)
+{
+    if (a->high != b->high)
+        return a->high < b->high ? -1 : 1;
+    return (a->low > b->low) - (a->low < b->low);
+}
+
 uint64_t dms_hash64(const void *data, size_t size);
 struct dms_hash128 dms_hash128(const void *data, size_t size);
 

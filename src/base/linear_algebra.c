@@ -62,10 +62,13 @@ static void load_lapack(void)
         {"dpotrs_", &lapack_table.dpotrs},
         {"dsyevd_", &lapack_table.dsyevd},
     };
-    const struct symbol products[] = {{"dgemm_", &lapack_table.dgemm}};
+    const struct symbol products[] = {
+        {"dgemm_", &lapack_table.dgemm},
+        {"dsymm_", &lapack_table.dsymm},
+    };
 
     has_lapack = load(lapack_files, solvers, sizeof(solvers) / sizeof(solvers[0])) &&
-                 load(blas_files, products, 1);
+                 load(blas_files, products, sizeof(products) / sizeof(products[0]));
 }
 
 static void load_arpack(void)

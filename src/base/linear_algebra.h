@@ -28,6 +28,11 @@ struct dms_lapack {
                   const double *alpha, const double *a, const int *lda, const double *b,
                   const int *ldb, const double *beta, double *c, const int *ldc,
                   size_t transa_bytes, size_t transb_bytes);
+    /* c = alpha a b + beta c (side "L"), a symmetric: one triangle of it is read. */
+    void (*dsymm)(const char *side, const char *uplo, const int *m, const int *n,
+                  const double *alpha, const double *a, const int *lda, const double *b,
+                  const int *ldb, const double *beta, double *c, const int *ldc, size_t side_bytes,
+                  size_t uplo_bytes);
 };
 
 /* ARPACK's reverse communication for symmetric operators, as its own C interface declares it. */

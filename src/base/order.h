@@ -14,4 +14,12 @@ static inline int dms_compare_u64(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
+/* Compares two doubles, none of which is NaN. */
+static inline int dms_compare_double(const void *a, const void *b)
+{
+    double left = *(const double *)a;
+    double right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
 #endif

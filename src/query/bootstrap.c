@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/mix.h"
+#include "base/order.h"
 
 /* A resample of a model takes about 10 ns a target: 20 s of one processor. */
 #define RESAMPLED_MAX UINT64_C(2000000000)
@@ -134,13 +135,6 @@ void dms_bootstrap_add(const struct dms_bootstrap *bootstrap, const struct dms_r
 
 /* ---- intervals ---- */
 
-static int compare_doubles(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-
-    return (a > b) - (a < b);
-}
-
 /* Interpolated between the two nearest of the sorted values. */
 static double quantile(const double *sorted, size_t value_ct, double share)
 {
@@ -164,7 +158,7 @@ static struct dms_interval interval_of(const double *values, const double *other
     }
     if (kept == 0)
         return (struct dms_interval){NAN, NAN};
-    qsort(sorted, kept, sizeof(*sorted), compare_doubles);
+    qsort(sorted, kept, sizeof(*sorted), dms_compare_double);
     return (struct dms_interval){quantile(sorted, kept, 0.025), quantile(sorted, kept, 0.975)};
 }
 

@@ -3,7 +3,7 @@
  * which finds outputs and predictions, and scorer.c, which compares them; here is what is decided
  * before and averaged after that.
  */
-#include "dmstore/evaluate.h"
+#include "query/evaluate.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -43,7 +43,7 @@ const char *dms_score_name(enum dms_score score)
 /* An evaluation under way. */
 struct work {
     dms_fit *const *fits;
-    size_t fit_ct;
+    size_t fit_ct, host_ct, judge_ct; /* see evaluate.h */
     const struct dms_evaluate_options *options;
     struct dms_scored_output output;
     struct dms_held_out held_out;
@@ -55,6 +55,7 @@ struct work {
     struct dms_scorer **scorers; /* one a worker */
     atomic_size_t next_target;   /* of the block, to be scored */
     struct dms_evaluation *result;
+    struct dms_target_models *models; /* NULL, or where those of the only target are kept */
 };
 
 /* ---- the targets ---- */
@@ -186,6 +187,8 @@ static int create_result(struct work *work, const struct target_list *list)
         return DMS_ERR_NO_MEMORY;
     work->result = result;
     result->output = dms_fit_get_header(work->fits[0])->output;
+    result->transform = work->output.transform;
+    result->threshold = work->output.threshold;
     result->target_ct = list->target_ct;
     result->missing_ct = list->missing_ct;
     result->fits = dms_alloc(work->fit_ct, sizeof(*result->fits));
@@ -195,8 +198,11 @@ static int create_result(struct work *work, const struct target_list *list)
     result->fit_ct = work->fit_ct;
     for (size_t fit = 0; fit < work->fit_ct; fit++) {
         struct dms_fit_evaluation *evaluation = &result->fits[fit];
+        const struct dms_fit_header *header = dms_fit_get_header(work->fits[fit]);
 
-        evaluation->name = dms_fit_get_header(work->fits[fit])->name;
+        evaluation->name = header->name;
+        evaluation->method = dms_fit_method(header);
+        evaluation->is_of_another_number = !dms_scored_output_is_of(&work->output, header);
         evaluation->targets = dms_alloc(list->target_ct, sizeof(*evaluation->targets));
         if (!evaluation->targets)
             return DMS_ERR_NO_MEMORY;
@@ -433,6 +439,32 @@ static int choose_block(struct work *work)
     return 0;
 }
 
+/* Keeps the models of the first fit that count for target t of the block. */
+static int keep_models(const struct work *work, size_t t, struct dms_target_models *models)
+{
+    const struct dms_held_out *held_out = &work->held_out;
+    const float *outputs = work->block.outputs + t * held_out->row_ct;
+    const float *predictions = work->block.predictions + t * held_out->row_ct;
+    size_t row = 0;
+
+    models->ids = dms_alloc(held_out->row_ct, sizeof(*models->ids));
+    models->outputs = dms_alloc(held_out->row_ct, sizeof(*models->outputs));
+    models->predictions = dms_alloc(held_out->row_ct, sizeof(*models->predictions));
+    if (!models->ids || !models->outputs || !models->predictions)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t i = 0; i < held_out->range_ct; i++) {
+        for (uint64_t k = 0; k < held_out->ranges[i].id_ct; k++, row++) {
+            if (!isfinite(outputs[row]))
+                continue;
+            models->ids[models->model_ct] = held_out->ranges[i].first_id + k;
+            models->outputs[models->model_ct] = outputs[row];
+            models->predictions[models->model_ct] = predictions[row];
+            models->model_ct++;
+        }
+    }
+    return 0;
+}
+
 /* Scores target t of the block. */
 static void score_target(struct work *work, struct dms_scorer *scorer, size_t t,
                          struct dms_prediction *predictions,
@@ -446,6 +478,9 @@ static void score_target(struct work *work, struct dms_scorer *scorer, size_t t,
 
         predictions[fit].values = block->predictions + place * row_ct;
         predictions[fit].mean = block->fitted[place].mean;
+        predictions[fit].no_level = work->result->fits[fit].is_of_another_number;
+        predictions[fit].no_bias =
+            fit >= work->host_ct || (block->fitted[place].flags & DMS_FITTED_NO_BIAS) != 0;
         evaluations[fit] = &work->result->fits[fit].targets[work->first_of_block + t];
         evaluations[fit]->flags = block->fitted[place].flags;
     }
@@ -464,8 +499,11 @@ static int score_targets(void *context, size_t worker)
     int code = predictions && evaluations ? 0 : DMS_ERR_NO_MEMORY;
     size_t t;
 
-    while (code == 0 && (t = atomic_fetch_add(&work->next_target, 1)) < work->block.target_ct)
+    while (code == 0 && (t = atomic_fetch_add(&work->next_target, 1)) < work->block.target_ct) {
         score_target(work, work->scorers[worker], t, predictions, evaluations);
+        if (work->models)
+            code = keep_models(work, t, work->models);
+    }
     free(predictions);
     free(evaluations);
     return code;
@@ -496,13 +534,13 @@ static int run_blocks(struct work *work)
 static int prepare(struct work *work)
 {
     struct target_list list = {0};
-    int code = dms_scored_output_find(work->setting.snapshot, work->fits, work->fit_ct,
+    int code = dms_scored_output_find(work->setting.snapshot, work->fits, work->host_ct,
                                       work->options, &work->output);
 
     if (code == 0)
         code = choose_targets(work, &list);
     if (code == 0)
-        code = dms_held_out_read(work->setting.snapshot, work->fits, work->fit_ct,
+        code = dms_held_out_read(work->setting.snapshot, work->fits, work->judge_ct,
                                  work->options->thread_ct, work->options->memory_bytes,
                                  &work->held_out);
     if (code == 0)
@@ -526,31 +564,98 @@ static int prepare(struct work *work)
     return code;
 }
 
+/* Does all that work->options ask for; *evaluation is the caller's. */
+static int evaluate(struct work *work, struct dms_evaluation **evaluation)
+{
+    int code = prepare(work);
+
+    if (code == 0)
+        code = create_workers(work);
+    if (code == 0)
+        code = run_blocks(work);
+    if (code == 0)
+        code = finish_result(work);
+    if (code == 0) {
+        *evaluation = work->result;
+        work->result = NULL;
+    }
+    free_work(work);
+    return code;
+}
+
 int dms_evaluate(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_ct,
                  const struct dms_evaluate_options *options, struct dms_evaluation **evaluation)
 {
-    struct dms_evaluate_options defaults;
-    struct work work = {
-        .fits = fits, .fit_ct = fit_ct, .options = options, .setting.snapshot = snapshot};
-    int code;
-
     if (fit_ct == 0)
         return dms_fail(DMS_ERR_INVALID, "there is no fit to evaluate");
+    return dms_evaluate_guests(snapshot, fits, fit_ct, fit_ct, fit_ct, options, evaluation);
+}
+
+int dms_evaluate_guests(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_ct, size_t host_ct,
+                        size_t judge_ct, const struct dms_evaluate_options *options,
+                        struct dms_evaluation **evaluation)
+{
+    struct dms_evaluate_options defaults;
+    struct work work = {
+        .fits = fits,
+        .fit_ct = fit_ct,
+        .host_ct = host_ct,
+        .judge_ct = judge_ct,
+        .options = options,
+        .setting.snapshot = snapshot,
+    };
+
     if (!options) {
         dms_evaluate_options_init(&defaults);
         work.options = &defaults;
     }
-    code = prepare(&work);
-    if (code == 0)
-        code = create_workers(&work);
-    if (code == 0)
-        code = run_blocks(&work);
-    if (code == 0)
-        code = finish_result(&work);
+    return evaluate(&work, evaluation);
+}
+
+int dms_evaluate_target(dms_snapshot *snapshot, dms_fit *fit, uint64_t target,
+                        const struct dms_evaluate_options *options,
+                        struct dms_target_models **models)
+{
+    struct dms_target_models *made = dms_alloc(1, sizeof(*made));
+    struct dms_evaluate_options for_target;
+    struct dms_evaluation *evaluation = NULL;
+    struct work work = {
+        .fits = &fit,
+        .fit_ct = 1,
+        .host_ct = 1,
+        .judge_ct = 1,
+        .options = &for_target,
+        .setting.snapshot = snapshot,
+        .models = made,
+    };
+    int code;
+
+    if (!made)
+        return DMS_ERR_NO_MEMORY;
+    if (options)
+        for_target = *options;
+    else
+        dms_evaluate_options_init(&for_target);
+    for_target.first_target = target;
+    for_target.end_target = target + 1;
+    for_target.bootstrap_ct = 0;
+    code = evaluate(&work, &evaluation);
     if (code == 0) {
-        *evaluation = work.result;
-        work.result = NULL;
+        made->evaluation = evaluation->fits[0].targets[0];
+        *models = made;
+        made = NULL;
     }
-    free_work(&work);
+    dms_evaluation_free(evaluation);
+    dms_target_models_free(made);
     return code;
+}
+
+void dms_target_models_free(struct dms_target_models *models)
+{
+    if (!models)
+        return;
+    free(models->ids);
+    free(models->outputs);
+    free(models->predictions);
+    free(models);
 }

@@ -9,88 +9,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/endian.h"
 #include "base/error.h"
-#include "base/hash.h"
 #include "query/id_ranges.h"
-#include "solver/split.h"
-
-/* How many of the training models are asked for the size of their subsets: enough to see whether
- * all have one size, and no pass over the whole store. */
-#define TRAINING_SAMPLE 4096
-
-/* ---- a pass over masks ---- */
-
-struct mask_pass {
-    uint32_t row_ct;
-    struct dms_model_hash *hashes; /* NULL, or one a model by increasing id */
-    uint64_t smallest_subset, largest_subset;
-};
-
-static uint64_t count_bits(const uint8_t *mask, size_t stride_bytes)
-{
-    uint64_t count = 0;
-
-    for (size_t i = 0; i < stride_bytes; i += 8)
-        count += (uint64_t)__builtin_popcountll(dms_load_u64(mask + i));
-    return count;
-}
-
-static void note_row(struct mask_pass *pass, const struct dms_batch *batch, uint32_t row,
-                     size_t mask_bytes, struct dms_hash_stream *stream)
-{
-    const uint8_t *mask = batch->masks + (size_t)row * batch->mask_stride_bytes;
-    uint64_t subset = count_bits(mask, batch->mask_stride_bytes);
-    uint8_t id[8];
-
-    pass->smallest_subset = subset < pass->smallest_subset ? subset : pass->smallest_subset;
-    pass->largest_subset = subset > pass->largest_subset ? subset : pass->largest_subset;
-    if (!pass->hashes)
-        return;
-    dms_store_u64(id, batch->ids[row]);
-    dms_hash_stream_reset(stream);
-    dms_hash_stream_add(stream, id, sizeof(id));
-    dms_hash_stream_add(stream, mask, mask_bytes);
-    pass->hashes[batch->ranks[row]] = (struct dms_model_hash){
-        .id = batch->ids[row],
-        .mask = dms_hash128(mask, mask_bytes),
-        .row = dms_hash_stream_hash128(stream),
-    };
-}
-
-/* Reads the masks of all models in `ranges`. */
-static int run_pass(dms_snapshot *snapshot, const struct dms_id_range *ranges, size_t range_ct,
-                    unsigned thread_ct, uint64_t memory_bytes, struct mask_pass *pass)
-{
-    size_t mask_bytes = (size_t)(dms_snapshot_schema(snapshot)->example_ct + 7) / 8;
-    struct dms_hash_stream *stream = dms_hash_stream_create();
-    struct dms_reader_options options;
-    const struct dms_batch *batch;
-    dms_reader *reader = NULL;
-    int code;
-
-    if (!stream)
-        return DMS_ERR_NO_MEMORY;
-    dms_reader_options_init(&options);
-    options.ids = ranges;
-    options.id_range_ct = range_ct;
-    options.thread_ct = thread_ct;
-    options.memory_bytes = memory_bytes;
-    while (options.batch_rows > 1 &&
-           options.batch_rows * (mask_bytes + 64) * options.slot_ct > memory_bytes / 2)
-        options.batch_rows /= 2;
-    pass->smallest_subset = UINT64_MAX;
-    pass->largest_subset = 0;
-    code = dms_reader_open(snapshot, &options, &reader);
-    while (code == 0 && (code = dms_reader_next(reader, &batch)) == 0) {
-        for (uint32_t row = 0; row < batch->row_ct; row++)
-            note_row(pass, batch, row, mask_bytes, stream);
-        dms_reader_release(reader, batch);
-    }
-    dms_reader_close(reader);
-    dms_hash_stream_free(stream);
-    return code == DMS_END ? 0 : code;
-}
+#include "query/mask_pass.h"
+#include "query/subset_sizes.h"
 
 /* ---- the sets ---- */
 
@@ -129,7 +51,7 @@ static int check_header(const struct dms_fit_header *header)
 
 /* Reads and checks the held-out set of one fit. The caller frees pass->hashes. */
 static int read_set(dms_snapshot *snapshot, const struct dms_fit_header *header, unsigned thread_ct,
-                    uint64_t memory_bytes, struct mask_pass *pass)
+                    uint64_t memory_bytes, struct dms_mask_pass *pass)
 {
     const struct dms_row_set *set = &header->held_out;
     struct dms_model_hashes models;
@@ -139,7 +61,7 @@ static int read_set(dms_snapshot *snapshot, const struct dms_fit_header *header,
     pass->hashes = dms_alloc(pass->row_ct, sizeof(*pass->hashes));
     if (!pass->hashes)
         return DMS_ERR_NO_MEMORY;
-    code = run_pass(snapshot, set->ranges, set->range_ct, thread_ct, memory_bytes, pass);
+    code = dms_mask_pass_run(snapshot, set->ranges, set->range_ct, thread_ct, memory_bytes, pass);
     if (code < 0)
         return dms_fail_prefix(code, "held-out models of fit %s", header->name);
     models = (struct dms_model_hashes){.model_ct = pass->row_ct, .models = pass->hashes};
@@ -191,12 +113,9 @@ struct row_mask {
 static int compare_masks(const void *left, const void *right)
 {
     const struct row_mask *a = left, *b = right;
+    int order = dms_hash128_compare(&a->mask, &b->mask);
 
-    if (a->mask.high != b->mask.high)
-        return a->mask.high < b->mask.high ? -1 : 1;
-    if (a->mask.low != b->mask.low)
-        return a->mask.low < b->mask.low ? -1 : 1;
-    return (a->row > b->row) - (a->row < b->row);
+    return order != 0 ? order : (a->row > b->row) - (a->row < b->row);
 }
 
 /* Puts the first model that has the same mask into held_out->masks, for every model. */
@@ -211,8 +130,7 @@ static int find_first_rows(const struct dms_model_hash *hashes, struct dms_held_
         sorted[row] = (struct row_mask){hashes[row].mask, row};
     qsort(sorted, held_out->row_ct, sizeof(*sorted), compare_masks);
     for (uint32_t i = 0; i < held_out->row_ct; i++) {
-        bool repeats = i > 0 && sorted[i].mask.high == sorted[i - 1].mask.high &&
-                       sorted[i].mask.low == sorted[i - 1].mask.low;
+        bool repeats = i > 0 && dms_hash128_compare(&sorted[i].mask, &sorted[i - 1].mask) == 0;
 
         if (!repeats)
             first = sorted[i].row;
@@ -257,7 +175,7 @@ static int number_masks(const struct dms_model_hash *hashes, struct dms_held_out
 }
 
 /* Keeps the hashes of models that are in held_out->ranges, in their order. */
-static void keep_common(struct mask_pass *pass, const struct dms_held_out *held_out)
+static void keep_common(struct dms_mask_pass *pass, const struct dms_held_out *held_out)
 {
     uint32_t kept = 0;
 
@@ -274,31 +192,16 @@ static int add_training_subsets(dms_snapshot *snapshot, const struct dms_fit_hea
                                 unsigned thread_ct, uint64_t memory_bytes,
                                 struct dms_held_out *held_out)
 {
-    struct dms_id_range *live = NULL, *sample = NULL;
-    struct mask_pass pass = {0};
-    size_t live_ct, sample_ct;
-    int code = dms_id_ranges_live(snapshot, &live, &live_ct);
+    struct dms_subset_sizes sizes;
+    int code = dms_subset_sizes_read(snapshot, &header->training, thread_ct, memory_bytes, &sizes);
 
-    if (code < 0)
+    if (code < 0 || !sizes.is_known)
         return code;
-    code = dms_id_ranges_intersect(header->training.ranges, header->training.range_ct, live,
-                                   live_ct, &sample, &sample_ct);
-    if (code < 0)
-        goto out;
-    dms_id_ranges_limit(sample, &sample_ct, TRAINING_SAMPLE);
-    if (sample_ct == 0)
-        goto out; /* the models that it was trained on have been removed */
-    code = run_pass(snapshot, sample, sample_ct, thread_ct, memory_bytes, &pass);
-    if (code < 0)
-        goto out;
-    if (pass.smallest_subset < held_out->smallest_training_subset)
-        held_out->smallest_training_subset = pass.smallest_subset;
-    if (pass.largest_subset > held_out->largest_training_subset)
-        held_out->largest_training_subset = pass.largest_subset;
-out:
-    free(live);
-    free(sample);
-    return code;
+    if (sizes.smallest < held_out->smallest_training_subset)
+        held_out->smallest_training_subset = sizes.smallest;
+    if (sizes.largest > held_out->largest_training_subset)
+        held_out->largest_training_subset = sizes.largest;
+    return 0;
 }
 
 /* ---- all of it ---- */
@@ -325,7 +228,7 @@ int dms_held_out_read(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_c
                       unsigned thread_ct, uint64_t memory_bytes, struct dms_held_out *held_out)
 {
     const struct dms_fit_header *first = dms_fit_get_header(fits[0]);
-    struct mask_pass common = {0};
+    struct dms_mask_pass common = {0};
     int code;
 
     *held_out = (struct dms_held_out){.smallest_training_subset = UINT64_MAX};
@@ -334,7 +237,7 @@ int dms_held_out_read(dms_snapshot *snapshot, dms_fit *const *fits, size_t fit_c
         code = read_set(snapshot, first, thread_ct, memory_bytes, &common);
     for (size_t i = 1; code == 0 && i < fit_ct; i++) {
         const struct dms_fit_header *header = dms_fit_get_header(fits[i]);
-        struct mask_pass pass = {0};
+        struct dms_mask_pass pass = {0};
 
         if (!same_set(&header->held_out, &first->held_out))
             code = read_set(snapshot, header, thread_ct, memory_bytes, &pass);

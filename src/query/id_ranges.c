@@ -3,6 +3,9 @@
  */
 #include "query/id_ranges.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/alloc.h"
 
 uint64_t dms_id_ranges_count(const struct dms_id_range *ranges, size_t range_ct)
@@ -39,6 +42,50 @@ void dms_id_ranges_limit(struct dms_id_range *ranges, size_t *range_ct, uint64_t
         id_ct -= ranges[kept].id_ct;
     }
     *range_ct = kept;
+}
+
+int dms_id_ranges_of(const uint64_t *ids, size_t id_ct, struct dms_id_range **ranges,
+                     size_t *range_ct)
+{
+    struct dms_id_range *made = dms_alloc(id_ct, sizeof(*made));
+    size_t made_ct = 0;
+
+    if (!made)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t i = 0; i < id_ct; i++) {
+        struct dms_id_range *last = made_ct > 0 ? &made[made_ct - 1] : NULL;
+
+        if (i > 0 && ids[i] == ids[i - 1])
+            continue;
+        if (last && ids[i] - last->first_id == last->id_ct)
+            last->id_ct++;
+        else
+            made[made_ct++] = (struct dms_id_range){ids[i], 1};
+    }
+    *ranges = made;
+    *range_ct = made_ct;
+    return 0;
+}
+
+void dms_id_ranges_print(const struct dms_id_range *ranges, size_t range_ct, char *text,
+                         size_t text_bytes)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < range_ct; i++) {
+        uint64_t first = ranges[i].first_id, last = first + (ranges[i].id_ct - 1);
+
+        if (text_bytes - used <
+            48) { /* a comma, two numbers, a dash, and what stands for the rest */
+            snprintf(text + used, text_bytes - used, ",...");
+            return;
+        }
+        used +=
+            (size_t)snprintf(text + used, text_bytes - used, "%s%" PRIu64, i > 0 ? "," : "", first);
+        if (last > first)
+            used += (size_t)snprintf(text + used, text_bytes - used, "-%" PRIu64, last);
+    }
 }
 
 int dms_id_ranges_intersect(const struct dms_id_range *a, size_t a_ct, const struct dms_id_range *b,

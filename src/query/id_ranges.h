@@ -14,6 +14,16 @@ bool dms_id_ranges_contain(const struct dms_id_range *ranges, size_t range_ct, u
 /* Keeps the `id_ct` smallest ids. */
 void dms_id_ranges_limit(struct dms_id_range *ranges, size_t *range_ct, uint64_t id_ct);
 
+/* The set of ids that stand in increasing order, some perhaps several times. The caller frees
+ * *ranges. */
+int dms_id_ranges_of(const uint64_t *ids, size_t id_ct, struct dms_id_range **ranges,
+                     size_t *range_ct);
+
+/* Writes the set as a SLURM array takes it, "0-4,7"; what does not fit into text_bytes (64 or more)
+ * is cut, and "..." stands for it. */
+void dms_id_ranges_print(const struct dms_id_range *ranges, size_t range_ct, char *text,
+                         size_t text_bytes);
+
 /* The ids that are in both sets. The caller frees *common. */
 int dms_id_ranges_intersect(const struct dms_id_range *a, size_t a_ct, const struct dms_id_range *b,
                             size_t b_ct, struct dms_id_range **common, size_t *common_ct);

@@ -4,6 +4,7 @@
 #include "query/ranks.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- ranks ---- */
@@ -66,6 +67,31 @@ void dms_rank(const float *values, struct dms_ranking *ranking, uint64_t *scratc
     }
 }
 
+static int compare_values(const void *left, const void *right)
+{
+    const struct dms_placed_value *a = left, *b = right;
+
+    return (a->value > b->value) - (a->value < b->value);
+}
+
+void dms_rank_doubles(const double *values, struct dms_ranking *ranking,
+                      struct dms_placed_value *scratch)
+{
+    size_t value_ct = ranking->value_ct;
+
+    ranking->varies = false;
+    for (size_t i = 0; i < value_ct; i++)
+        scratch[i] = (struct dms_placed_value){values[i], (uint32_t)i};
+    qsort(scratch, value_ct, sizeof(*scratch), compare_values);
+    for (size_t start = 0, end; start < value_ct; start = end) {
+        for (end = start; end < value_ct && scratch[end].value == scratch[start].value; end++)
+            ranking->order[end] = scratch[end].place;
+        for (size_t i = start; i < end; i++)
+            ranking->ranks[ranking->order[i]] = (double)(start + 1 + end) / 2;
+        ranking->varies |= end - start < value_ct;
+    }
+}
+
 /* ---- correlations ---- */
 
 static double quotient(double covariance, double prediction_square, double output_square)
@@ -86,7 +112,7 @@ static bool all_equal(const double *values, size_t value_ct)
     return true;
 }
 
-static double mean_of(const double *values, size_t value_ct)
+double dms_mean(const double *values, size_t value_ct)
 {
     double sum = 0;
 
@@ -104,8 +130,8 @@ double dms_correlation(const double *predictions, const double *outputs, size_t 
         return NAN;
     if (all_equal(predictions, value_ct))
         return 0;
-    prediction_mean = mean_of(predictions, value_ct);
-    output_mean = mean_of(outputs, value_ct);
+    prediction_mean = dms_mean(predictions, value_ct);
+    output_mean = dms_mean(outputs, value_ct);
     for (size_t i = 0; i < value_ct; i++) {
         double prediction = predictions[i] - prediction_mean, output = outputs[i] - output_mean;
 

@@ -24,6 +24,17 @@ struct dms_ranking {
  */
 void dms_rank(const float *values, struct dms_ranking *ranking, uint64_t *scratch);
 
+/* The same for doubles; scratch: value_ct. */
+struct dms_placed_value {
+    double value;
+    uint32_t place;
+};
+void dms_rank_doubles(const double *values, struct dms_ranking *ranking,
+                      struct dms_placed_value *scratch);
+
+/* NaN where there are no values. */
+double dms_mean(const double *values, size_t value_ct);
+
 /*
  * Pearson's correlation. NaN when the outputs are all equal or there are fewer than two; 0 when
  * the predictions are all equal and the outputs are not: they tell nothing about them.

@@ -317,6 +317,10 @@ static void score_fit(struct dms_scorer *scorer, const struct dms_prediction *pr
     scores[DMS_SCORE_AUC] = dms_auc(ranking, scorer->outputs);
     scores[DMS_SCORE_OPT] = scorer->repeats.opt;
     scores[DMS_SCORE_CEILING] = scorer->repeats.ceiling;
+    if (prediction->no_level || prediction->no_bias)
+        scores[DMS_SCORE_MSE] = scores[DMS_SCORE_R2] = scores[DMS_SCORE_OPT] = NAN;
+    if (prediction->no_bias)
+        scores[DMS_SCORE_PEARSON] = scores[DMS_SCORE_AUC] = NAN;
 }
 
 void dms_scorer_add(struct dms_scorer *scorer, const float *outputs,

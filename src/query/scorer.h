@@ -23,6 +23,8 @@ size_t dms_scorer_bytes(size_t row_ct, const struct dms_bootstrap *bootstrap);
 struct dms_prediction {
     const float *values; /* one a held-out model */
     double mean;         /* of the output over the models that it was fitted to */
+    bool no_level;       /* it is of another number than the outputs: no MSE, R^2 and OPT */
+    bool no_bias;        /* nothing but ranks counts: no Pearson and AUC either */
 };
 
 /*

@@ -68,7 +68,7 @@ static void take_outputs(struct batch_work *work, size_t t)
         struct dms_transform_shape one = {1, 1, class_ct, class_ct, 1};
         float *to = &outputs[batch->ranks[row]];
 
-        dms_transform_apply(output->transform, &one,
+        dms_transform_apply(output->transform, output->threshold, &one,
                             output->labels ? output->labels + target : NULL,
                             from + (size_t)row * batch->output_stride_values, to);
         if (self >= 0 && has_example(batch, row, (uint64_t)self)) {

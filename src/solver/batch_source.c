@@ -57,8 +57,8 @@ static void transform_batch(struct source *source, struct transformed *slot)
         .to_stride = source->stride,
     };
 
-    dms_transform_apply(setting->options->transform, &shape, source->labels, original->outputs,
-                        slot->outputs);
+    dms_transform_apply(setting->options->transform, setting->options->threshold, &shape,
+                        source->labels, original->outputs, slot->outputs);
     slot->batch = *original;
     slot->batch.outputs = slot->outputs;
     slot->batch.output_stride_values = source->stride;

@@ -13,6 +13,7 @@
 #include "solver/options.h"
 #include "solver/plan.h"
 #include "solver/problem.h"
+#include "solver/split.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,43 +43,10 @@ struct job {
 
 /* ---- rows ---- */
 
-/* Adds `range`, which begins after all that are there. */
-static void append_range(struct dms_id_range *ranges, size_t *range_ct, struct dms_id_range range)
-{
-    struct dms_id_range *last = *range_ct > 0 ? &ranges[*range_ct - 1] : NULL;
-
-    if (last && range.first_id - last->first_id == last->id_ct)
-        last->id_ct += range.id_ct;
-    else
-        ranges[(*range_ct)++] = range;
-}
-
-/* Training and validation models together; equal masks may have put one among the other. */
-static int merge_ranges(const struct dms_fit_header *header, struct dms_id_range **ranges,
-                        size_t *range_ct)
-{
-    const struct dms_row_set *left = &header->training, *right = &header->validation;
-    struct dms_id_range *merged = dms_alloc(left->range_ct + right->range_ct, sizeof(*merged));
-    size_t i = 0, k = 0, merged_ct = 0;
-
-    if (!merged)
-        return DMS_ERR_NO_MEMORY;
-    while (i < left->range_ct || k < right->range_ct) {
-        bool take_left =
-            k == right->range_ct ||
-            (i < left->range_ct && left->ranges[i].first_id < right->ranges[k].first_id);
-
-        append_range(merged, &merged_ct, take_left ? left->ranges[i++] : right->ranges[k++]);
-    }
-    *ranges = merged;
-    *range_ct = merged_ct;
-    return 0;
-}
-
 static int set_rows(struct job *job, const struct dms_fit_header *header)
 {
     struct dms_batch_source_setting *setting = &job->setting;
-    int code = merge_ranges(header, &job->refit_ranges, &setting->range_cts[DMS_ROLE_REFIT]);
+    int code = dms_fit_used_ranges(header, &job->refit_ranges, &setting->range_cts[DMS_ROLE_REFIT]);
 
     if (code < 0)
         return code;
@@ -141,6 +109,7 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .full_path = options->full_path,
         .standardize = options->standardize,
         .refit = options->refit,
+        .ridge_lambda = options->ridge_lambda,
         .context = &job->setting,
         .open = dms_batch_source_open,
         .source_bytes = dms_batch_source_bytes,
@@ -154,17 +123,11 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
 static int check(dms_snapshot *snapshot, const struct dms_fit_header *header,
                  const struct dms_fit_options *options, uint32_t *column)
 {
-    struct dms_snapshot_info info;
     int code = dms_fit_options_check(options, dms_snapshot_schema(snapshot), column);
 
     if (code == 0)
         code = dms_fit_check_problem(header, options);
-    if (code < 0)
-        return code;
-    dms_snapshot_info(snapshot, &info);
-    if (memcmp(info.store_uuid, header->store_uuid, sizeof(info.store_uuid)) != 0)
-        return dms_fail(DMS_ERR_CONFLICT, "fit '%s' was planned on another store", header->name);
-    return 0;
+    return code < 0 ? code : dms_fit_check_store(header, snapshot);
 }
 
 /* ---- checkpoints ---- */
@@ -331,7 +294,8 @@ static int solve(struct job *job)
     if (code < 0 || job->finished_ct == job->problem.target_ct)
         return code;
     job->rate_begin_ns = monotonic_ns();
-    code = dms_saga_solve(&job->problem, &control);
+    code = options->solver == DMS_SOLVER_RIDGE ? dms_ridge_solve(&job->problem, &control)
+                                               : dms_saga_solve(&job->problem, &control);
     if (code == 0 && checkpoint_path)
         code = dms_checkpoint_write(checkpoint, checkpoint_path, NULL, 0);
     return code;

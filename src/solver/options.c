@@ -25,6 +25,7 @@ void dms_fit_options_init(struct dms_fit_options *options)
         .tolerance = 1e-4,
         .standardize = true,
         .refit = true,
+        .ridge_lambda = DMS_RIDGE_CHOOSE,
         .memory_bytes = UINT64_C(4) << 30,
         .max_epochs = 100000,
     };
@@ -105,6 +106,12 @@ static int check_transform(const struct dms_fit_options *options, const struct d
 
     if ((unsigned)options->transform > DMS_TRANSFORM_CORRECT)
         return dms_fail(DMS_ERR_INVALID, "there is no transform %d", (int)options->transform);
+    if (!isfinite(options->threshold) ||
+        (options->threshold != 0 && options->transform != DMS_TRANSFORM_CORRECT))
+        return dms_fail(
+            DMS_ERR_INVALID,
+            "a threshold of %g is given: it must be finite, and is for correctness only",
+            options->threshold);
     if (has_logits && options->transform == DMS_TRANSFORM_NONE)
         return dms_fail(DMS_ERR_INVALID,
                         "column %s has %" PRIu64 " values for each target: fit their margin or "
@@ -195,8 +202,15 @@ static int check_numbers(const struct dms_fit_options *options, const struct dms
     if (!(options->tolerance > 0) || !isfinite(options->tolerance))
         return dms_fail(DMS_ERR_INVALID, "the tolerance is %g: it must be above 0",
                         options->tolerance);
-    if (options->solver != DMS_SOLVER_SAGA)
+    if ((unsigned)options->solver > DMS_SOLVER_RIDGE)
         return dms_fail(DMS_ERR_INVALID, "there is no solver %d", (int)options->solver);
+    if (options->ridge_lambda != DMS_RIDGE_CHOOSE &&
+        (!(options->ridge_lambda >= 0) || !isfinite(options->ridge_lambda)))
+        return dms_fail(DMS_ERR_INVALID,
+                        "the lambda of ridge regression is %g: it must be 0 or above",
+                        options->ridge_lambda);
+    if (options->ridge_lambda >= 0 && options->solver != DMS_SOLVER_RIDGE)
+        return dms_fail(DMS_ERR_INVALID, "only ridge regression takes one lambda for all targets");
     if (options->max_epochs == 0)
         return dms_fail(DMS_ERR_INVALID, "at least one epoch is needed");
     if (options->device == DMS_DEVICE_CUDA)
@@ -275,21 +289,35 @@ static void add_digest(struct dms_problem_text *text, const char *key, const voi
              hash.low);
 }
 
-void dms_problem_describe(const struct dms_fit_options *options, struct dms_problem_text *text)
+/* The lambda of ridge regression, or the path on which one is chosen. */
+static void add_lambdas(struct dms_problem_text *text, const struct dms_fit_options *options)
 {
-    static const char *const transforms[] = {"none", "margin", "correct"};
-
-    text->pair_ct = 0;
-    add_flag(text, "exclude-self", options->exclude_self);
-    add_flag(text, "full-path", options->full_path);
-    add_count(text, "holdout", options->held_out_ct);
-    if (options->labels)
-        add_digest(text, "labels", options->labels, options->label_ct);
+    if (options->ridge_lambda >= 0) {
+        add_number(text, "lambda", fabs(options->ridge_lambda)); /* -0 is 0 */
+        return;
+    }
     if (options->lambdas)
         add_digest(text, "lambda-file", options->lambdas, options->lambda_ct);
     else
         add_number(text, "lambda-min-ratio", options->lambda_min_ratio);
     add_count(text, "lambdas", options->lambda_ct);
+}
+
+void dms_problem_describe(const struct dms_fit_options *options, struct dms_problem_text *text)
+{
+    static const char *const transforms[] = {"none", "margin", "correct"};
+    bool is_ridge = options->solver == DMS_SOLVER_RIDGE;
+
+    text->pair_ct = 0;
+    add_flag(text, "exclude-self", options->exclude_self);
+    if (!is_ridge)
+        add_flag(text, "full-path", options->full_path);
+    add_count(text, "holdout", options->held_out_ct);
+    if (options->labels)
+        add_digest(text, "labels", options->labels, options->label_ct);
+    add_lambdas(text, options);
+    if (is_ridge)
+        add_text(text, "method", "ridge");
     add_flag(text, "refit", options->refit);
     if (options->rows_used > 0)
         add_count(text, "rows-used", options->rows_used);
@@ -297,8 +325,13 @@ void dms_problem_describe(const struct dms_fit_options *options, struct dms_prob
         add_text(text, "rows-used", "all");
     if (options->self)
         add_digest(text, "self", options->self, options->self_ct);
-    add_text(text, "solver", "saga");
-    add_flag(text, "standardize", options->standardize);
+    if (!is_ridge)
+        add_text(text, "solver", "saga");
+    /* Least squares are the same either way. */
+    if (options->ridge_lambda != 0)
+        add_flag(text, "standardize", options->standardize);
+    if (options->threshold != 0)
+        add_number(text, "threshold", options->threshold);
     add_number(text, "tolerance", options->tolerance);
     add_text(text, "transform", transforms[options->transform]);
     add_count(text, "validation", options->validation_ct);

@@ -43,6 +43,7 @@ struct dms_problem {
     const double *lambdas; /* NULL, or lambda_ct of them, decreasing, for all targets */
     double tolerance;
     bool full_path, standardize, refit;
+    double ridge_lambda; /* of dms_ridge_solve; below 0: chosen on the validation models */
 
     /* Opens a source over the models of `role` and targets first_target + target ..
      * + target_ct - 1, in random order when `shuffled`, else in the order that is cheapest. */
@@ -77,5 +78,11 @@ struct dms_solve_control {
  * another division into blocks. INTERRUPTED: `progress` asked for it. Else what a source, `result`
  * or `save` failed with. */
 int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
+
+/* Solves the ridge problem of solve.h in closed form; max_epochs and full_path do not matter. The
+ * progress function is called after every pass and after every group of targets with the same rows.
+ * INVALID: also a matrix that does not fit the memory, or is not positive definite to working
+ * precision. UNSUPPORTED: LAPACK is not installed. Else as dms_saga_solve. */
+int dms_ridge_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
 
 #endif

@@ -218,17 +218,14 @@ static int compare_masks(const void *a, const void *b)
 {
     const struct dms_model_hash *left = *(const struct dms_model_hash *const *)a;
     const struct dms_model_hash *right = *(const struct dms_model_hash *const *)b;
+    int order = dms_hash128_compare(&left->mask, &right->mask);
 
-    if (left->mask.high != right->mask.high)
-        return left->mask.high > right->mask.high ? 1 : -1;
-    if (left->mask.low != right->mask.low)
-        return left->mask.low > right->mask.low ? 1 : -1;
-    return compare_ids(left, right);
+    return order != 0 ? order : compare_ids(left, right);
 }
 
 static bool same_mask(const struct dms_model_hash *left, const struct dms_model_hash *right)
 {
-    return left->mask.low == right->mask.low && left->mask.high == right->mask.high;
+    return dms_hash128_compare(&left->mask, &right->mask) == 0;
 }
 
 /* Moves all models of equal masks to the part of the one with the largest id. */
@@ -356,6 +353,41 @@ void dms_split_free(struct dms_split *split)
     free(split->validation.ranges);
     free(split->held_out.ranges);
     *split = (struct dms_split){0};
+}
+
+/* ---- together ---- */
+
+/* Adds `range`, which begins after all that are there. */
+static void append_range(struct dms_id_range *ranges, size_t *range_ct, struct dms_id_range range)
+{
+    struct dms_id_range *last = *range_ct > 0 ? &ranges[*range_ct - 1] : NULL;
+
+    if (last && range.first_id - last->first_id == last->id_ct)
+        last->id_ct += range.id_ct;
+    else
+        ranges[(*range_ct)++] = range;
+}
+
+/* Equal masks may have put validation models among those of training. */
+int dms_fit_used_ranges(const struct dms_fit_header *header, struct dms_id_range **ranges,
+                        size_t *range_ct)
+{
+    const struct dms_row_set *left = &header->training, *right = &header->validation;
+    struct dms_id_range *merged = dms_alloc(left->range_ct + right->range_ct, sizeof(*merged));
+    size_t i = 0, k = 0, merged_ct = 0;
+
+    if (!merged)
+        return DMS_ERR_NO_MEMORY;
+    while (i < left->range_ct || k < right->range_ct) {
+        bool take_left =
+            k == right->range_ct ||
+            (i < left->range_ct && left->ranges[i].first_id < right->ranges[k].first_id);
+
+        append_range(merged, &merged_ct, take_left ? left->ranges[i++] : right->ranges[k++]);
+    }
+    *ranges = merged;
+    *range_ct = merged_ct;
+    return 0;
 }
 
 /* ---- checking ---- */

@@ -39,6 +39,10 @@ int dms_split_choose(const struct dms_model_hashes *hashes, uint64_t held_out_ct
                      uint64_t validation_ct, uint64_t rows_used, struct dms_split *split);
 void dms_split_free(struct dms_split *split);
 
+/* The ids of training and validation models together. The caller frees *ranges. */
+int dms_fit_used_ranges(const struct dms_fit_header *header, struct dms_id_range **ranges,
+                        size_t *range_ct);
+
 /* 0 when all models of `set` are there with the masks they had when its digest was made. NOT_FOUND
  * names the first id that is gone, CONFLICT says that masks have changed; `role` ("training") is
  * for these messages. */

@@ -20,13 +20,14 @@ static float margin_of(const float *logits, size_t class_ct, size_t label)
     return logits[label] - largest;
 }
 
-static float correctness_of(float margin)
+static float correctness_of(float margin, double threshold)
 {
-    return isnan(margin) ? NAN : (float)(margin > 0);
+    return isnan(margin) ? NAN : (float)(margin > threshold);
 }
 
-void dms_transform_apply(enum dms_transform transform, const struct dms_transform_shape *shape,
-                         const int64_t *labels, const float *from, float *to)
+void dms_transform_apply(enum dms_transform transform, double threshold,
+                         const struct dms_transform_shape *shape, const int64_t *labels,
+                         const float *from, float *to)
 {
     for (size_t i = 0; i < shape->row_ct; i++) {
         const float *row = from + i * shape->from_stride;
@@ -38,7 +39,8 @@ void dms_transform_apply(enum dms_transform transform, const struct dms_transfor
                                ? margin_of(values, shape->class_ct, (size_t)labels[t])
                                : values[0];
 
-            out[t] = transform == DMS_TRANSFORM_CORRECT ? correctness_of(margin) : margin;
+            out[t] =
+                transform == DMS_TRANSFORM_CORRECT ? correctness_of(margin, threshold) : margin;
         }
         memset(out + shape->target_ct, 0, (shape->to_stride - shape->target_ct) * sizeof(*out));
     }

@@ -351,6 +351,12 @@ const char *dms_fit_problem(const struct dms_fit_header *header, const char *key
     return NULL;
 }
 
+const char *dms_fit_method(const struct dms_fit_header *header)
+{
+    const char *method = dms_fit_problem(header, "method");
+    return method ? method : "lasso";
+}
+
 int dms_fit_find(const dms_fit *fit, uint64_t target, size_t *position)
 {
     struct fitted_place wanted = {.target = (uint32_t)target};

@@ -8,7 +8,7 @@
 set -eu
 
 build_dir=${DMSTORE_BUILD_DIR:-.}
-names=(ingest size open append rewrite reader lanes fit fit_sklearn)
+names=(ingest size open append rewrite reader lanes fit fit_sklearn embed_sklearn)
 only=()
 flags=()
 while [ $# -gt 0 ]; do
@@ -21,19 +21,22 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-# benchmark NAME FLAGS...: runs one program. The one against scikit-learn needs a Python that has it.
+# benchmark NAME FLAGS...: runs one program. Those against scikit-learn need a Python that has it.
 benchmark() {
-    if [ "$1" != fit_sklearn ]; then
+    case $1 in
+    *_sklearn) ;;
+    *)
         "$build_dir/tests/bench/$1_bench" "${@:2}"
         return
-    fi
+        ;;
+    esac
     for python in "${PYTHON:-python3}" /usr/bin/python3; do
-        if "$python" -c 'import sklearn.linear_model' 2>/dev/null; then
-            PYTHONDONTWRITEBYTECODE=1 "$python" "$(dirname "$0")/fit_sklearn.py" "${@:2}"
+        if "$python" -c 'import sklearn' 2>/dev/null; then
+            PYTHONDONTWRITEBYTECODE=1 "$python" "$(dirname "$0")/$1.py" "${@:2}"
             return
         fi
     done
-    echo "fit_sklearn is left out: no Python with scikit-learn (Debian: python3-sklearn)" >&2
+    echo "$1 is left out: no Python with scikit-learn (Debian: python3-sklearn)" >&2
 }
 
 head_lines=1
@@ -41,6 +44,9 @@ for name in "${only[@]:-${names[@]}}"; do
     program_flags=("${flags[@]+"${flags[@]}"}")
     case $name in
     ingest | open | rewrite | fit_sklearn) program_flags+=(--dmstore "$build_dir/dmstore") ;;
+    embed_sklearn)
+        program_flags+=(--dmstore "$build_dir/dmstore" --generate-fit "$build_dir/tests/bench/generate_fit")
+        ;;
     esac
     # Of the heads, each of which says the same, the first is kept.
     benchmark "$name" "${program_flags[@]+"${program_flags[@]}"}" |

@@ -251,8 +251,8 @@ fi
 
 check_error "ids beyond the file" 1 "models 0 to 2 only" train given.dms --masks given.npy --ids 0:4
 check_error "ids before the file" 1 "models 9 to 11 only" train given.dms --masks given.npy --first-id 9 --ids 0:3
-check_error "a mask with a 2" 1 "value other than 0 and 1" train given.dms --masks twos.npy --first-id 50 --ids 50:51
-check_error "masks of another training set" 1 "expected bool (models, 1400)" train given.dms --masks narrow.npy --ids 0:3
+check_error "a mask with a 2" 1 "is not a mask value" train given.dms --masks twos.npy --first-id 50 --ids 50:51
+check_error "masks of another training set" 1 "masks of another training set" train given.dms --masks narrow.npy --ids 0:3
 dmstore create small.dms --examples 20 --output test_margins:397 >/dev/null
 check_error "a store of another training set" 1 "--examples 1400" train small.dms --ids 0:1 --seed 1
 dmstore create other.dms --examples 1400 --output other:397 >/dev/null
@@ -269,6 +269,13 @@ check_error "no such store" 1 "none.dms" train none.dms --ids 0:1 --seed 1
 check_error "an empty range" 2 "--ids" train whole.dms --ids 5:5 --seed 1
 check_error "no seed" 2 "--seed" train whole.dms --ids 0:1
 check_error "two sources of masks" 2 "--masks is instead" train whole.dms --ids 0:1 --seed 1 --masks given.npy
+mkdir plan
+cp given.npy plan/masks.npy
+printf 'id,target,k,repeat,kind,label\n60,,0,0,control,\n61,3,9,0,relabel,10\n62,3,9,0,relabel,4\n' >plan/plan.csv
+check_error "models that a plan does not have" 1 "the plan has models 60 to 62 only" train given.dms --plan plan --ids 60:64
+check_error "a label that is no digit" 1 "model 61: there is no digit 10" train given.dms --plan plan --ids 61:62
+check "a part of a plan" train given.dms --plan plan --ids 62:63
+check_error "a plan and a seed" 2 "--plan is instead" train given.dms --plan plan --seed 1
 check_error "the wrong usage names this program" 2 "digits train --help" train whole.dms
 check_status "no command" 2 "$digits"
 check "help" "$digits" --help

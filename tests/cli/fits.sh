@@ -44,9 +44,9 @@ END
 
 check "fits lists the fits" dmstore fits run.dms
 sed 's/ [0-9-]* [0-9:]*Z$//' "$stdout_file" >listed
-check_output "main has three of three targets" "main margins 3/3 4 1 1 2 0.12 1.0 2" \
+check_output "main has three of three targets" "main margins lasso 3/3 4 1 1 2 0.12 1.0 2" \
     awk '$1 == "main" { $1 = $1; print }' listed
-check_output "spare has one" "spare margins 1/3 4 1 1 0 0.12 2.0 1" awk '$1 == "spare" { $1 = $1; print }' listed
+check_output "spare has one" "spare margins lasso 1/3 4 1 1 0 0.12 2.0 1" awk '$1 == "spare" { $1 = $1; print }' listed
 check "fits tells all of one" dmstore fits run.dms main
 check_line "its training models" "training 4 models, ids 0-3"
 check_line "its held-out model" "held out 1 model, ids 5"

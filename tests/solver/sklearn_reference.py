@@ -64,6 +64,7 @@ class Dmstore:
             files["weight"] = np.zeros(json.load(file)["shape"])
         columns = np.repeat(np.arange(len(files["targets"])), np.diff(files["indptr"]))
         files["weight"][files["indices"], columns] = files["data"]
+        files["name"] = name
         return files
 
 

@@ -453,6 +453,39 @@ static void test_scores(dms_store *store, const char *fit)
     finish(&outcome);
 }
 
+/* The models behind the scores of one target; with `self` >= 0 without those that have seen it. */
+static void test_models(dms_store *store, const char *fit, uint64_t target,
+                        float (*output)(uint64_t id, uint64_t target), int64_t self)
+{
+    struct dms_evaluate_options options = usual_options();
+    struct outcome outcome = evaluate_well(store, fit, NULL, &options);
+    struct dms_target_models *models = NULL;
+    struct dms_target_evaluation *wanted = &outcome.evaluation->fits[0].targets[target];
+    bool all_agree = true;
+    size_t place = 0;
+
+    must(dms_evaluate_target(outcome.snapshot, outcome.fits[0], target, &options, &models));
+    ok(models->evaluation.target == target &&
+           memcmp(models->evaluation.scores, wanted->scores, sizeof(wanted->scores)) == 0,
+       "fit %s: target %" PRIu64 " has the same scores alone", fit, target);
+    is_int(models->model_ct, wanted->row_ct, "with as many models");
+    for (uint64_t id = FIRST_HELD_OUT; id < FIRST_ID + MODELS; id++) {
+        float value = output(id, target);
+
+        if (!isfinite(value) || (self >= 0 && has_example(id, (size_t)self)))
+            continue;
+        all_agree &= place < models->model_ct && models->ids[place] == id &&
+                     models->outputs[place] == value &&
+                     near(models->predictions[place], predict(fit, id, target));
+        place++;
+    }
+    ok(all_agree && place == models->model_ct, "their ids, outputs and predictions");
+    dms_target_models_free(models);
+    is_int(dms_evaluate_target(outcome.snapshot, outcome.fits[0], EXAMPLES, &options, &models),
+           DMS_ERR_INVALID, "a target that is not there is refused");
+    finish(&outcome);
+}
+
 static void test_null(dms_store *store)
 {
     struct dms_evaluate_options options = usual_options();
@@ -734,6 +767,9 @@ int main(void)
     test_ranges(store);
     test_pair(store);
     test_exclude_self(store);
+    test_models(store, "half", 3, margin_of, -1);
+    test_models(store, "dense", PATCHY_TARGET, margin_of, -1);
+    test_models(store, "train", 5, train_of, 5);
     test_transforms(store);
     test_refusals(store);
     must(dms_store_seal(store, NULL));

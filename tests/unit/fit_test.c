@@ -178,7 +178,7 @@ static void test_target_rules(void)
         is_int(dms_fit_part_add(part, &made.target), DMS_ERR_INVALID, what " is refused"); \
     } while (0)
     refused(1, made.target.target = TARGET_CT, "a target that there is not");
-    refused(1, made.target.flags = 64, "an unknown flag");
+    refused(1, made.target.flags = 1U << 31, "an unknown flag");
     refused(1, made.target.bias = NAN, "a bias that is not finite");
     refused(1, made.target.gap = -1, "a negative gap");
     refused(1, made.target.gap = NAN, "a gap that is no number");

@@ -97,6 +97,7 @@ struct world {
     struct dms_bootstrap bootstrap;
     float outputs[ROWS], predictions[FITS][ROWS];
     struct dms_target_evaluation evaluations[FITS];
+    bool no_level, no_bias; /* of the second fit */
 };
 
 /* Models 0 .. mask_ct - 1 have masks of their own, the others repeat them. */
@@ -138,8 +139,13 @@ static void draw_target(struct world *world)
 
 static struct dms_scorer *score(struct world *world, struct dms_scorer *scorer)
 {
-    struct dms_prediction predictions[FITS] = {{world->predictions[0], 0.25},
-                                               {world->predictions[1], 0.25}};
+    struct dms_prediction predictions[FITS] = {
+        {.values = world->predictions[0], .mean = 0.25},
+        {.values = world->predictions[1],
+         .mean = 0.25,
+         .no_level = world->no_level,
+         .no_bias = world->no_bias},
+    };
     struct dms_target_evaluation *evaluations[FITS] = {&world->evaluations[0],
                                                        &world->evaluations[1]};
 
@@ -293,6 +299,38 @@ static bool all_undefined(const double *scores)
             return false;
     }
     return true;
+}
+
+/* The scores of the second fit that are left, as bits 1 << enum dms_score. */
+static unsigned defined_scores(bool no_level, bool no_bias)
+{
+    static struct world world;
+    unsigned defined = 0;
+
+    make_world(&world, ROWS, MASKS, DMS_BOOTSTRAP_NONE);
+    world.no_level = no_level;
+    world.no_bias = no_bias;
+    draw_target(&world);
+    dms_scorer_free(score(&world, NULL));
+    for (int i = 0; i < DMS_SCORE_CT; i++) {
+        if (!isnan(world.evaluations[1].scores[i]))
+            defined |= 1u << i;
+        ok(!isnan(world.evaluations[0].scores[i]), "the first fit has its %s",
+           dms_score_name((enum dms_score)i));
+    }
+    return defined;
+}
+
+static void test_levels(void)
+{
+    unsigned level = 1u << DMS_SCORE_MSE | 1u << DMS_SCORE_R2 | 1u << DMS_SCORE_OPT;
+    unsigned all = (1u << DMS_SCORE_CT) - 1;
+
+    ok(defined_scores(false, false) == all, "all scores are defined");
+    ok(defined_scores(true, false) == (all & ~level), "of another number there is no error");
+    ok(defined_scores(false, true) ==
+           (1u << DMS_SCORE_LDS | 1u << DMS_SCORE_LDS_AVERAGED | 1u << DMS_SCORE_CEILING),
+       "without a bias there is LDS");
 }
 
 static void test_degenerate(void)
@@ -530,6 +568,7 @@ int main(void)
 {
     test_scores();
     test_repeats();
+    test_levels();
     test_degenerate();
     test_bootstrap(ROWS);
     test_bootstrap(MASKS);

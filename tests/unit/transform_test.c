@@ -13,7 +13,7 @@ static bool is_same(float got, float wanted)
     return isnan(wanted) ? isnan(got) : got == wanted;
 }
 
-static void check(const char *name, enum dms_transform transform, size_t class_ct,
+static void check(const char *name, enum dms_transform transform, double threshold, size_t class_ct,
                   const int64_t *labels, const float *from, const float wanted[ROWS][TARGETS])
 {
     struct dms_transform_shape shape = {
@@ -27,7 +27,7 @@ static void check(const char *name, enum dms_transform transform, size_t class_c
 
     for (int i = 0; i < ROWS * TO_STRIDE; i++)
         to[i] = 99;
-    dms_transform_apply(transform, &shape, labels, from, to);
+    dms_transform_apply(transform, threshold, &shape, labels, from, to);
     for (int i = 0; i < ROWS; i++) {
         bool padded = true;
 
@@ -55,9 +55,11 @@ int main(void)
         [0] = 2, -1, 0, 77, [16] = NAN, INFINITY, -INFINITY,
     };
     static const float right[ROWS][TARGETS] = {{1, 0, 0}, {NAN, 1, 0}};
+    static const float above[ROWS][TARGETS] = {{1, 0, 1}, {NAN, 1, 0}}; /* -1 is not above -1 */
 
-    check("margin of logits", DMS_TRANSFORM_MARGIN, CLASSES, labels, logits, margins);
-    check("correctness of logits", DMS_TRANSFORM_CORRECT, CLASSES, labels, logits, correct);
-    check("correctness of margins", DMS_TRANSFORM_CORRECT, 1, NULL, stored, right);
+    check("margin of logits", DMS_TRANSFORM_MARGIN, 0, CLASSES, labels, logits, margins);
+    check("correctness of logits", DMS_TRANSFORM_CORRECT, 0, CLASSES, labels, logits, correct);
+    check("correctness of margins", DMS_TRANSFORM_CORRECT, 0, 1, NULL, stored, right);
+    check("with a threshold", DMS_TRANSFORM_CORRECT, -1, 1, NULL, stored, above);
     return tap_done();
 }

@@ -3,6 +3,9 @@
  * in the store yet it draws the model's subset of the training images (or takes it from a file),
  * trains a model on it, computes the margins, and appends the row; a batch of rows is a commit. Any
  * number of workers may append to one store at once; one that was killed is simply started again.
+ *
+ * The models of a plan (`dmstore counterfactual`, `dmstore support`) are trained in the same way.
+ * Where it has examples mislabelled, its mask leaves them out, but they stay, with the other label.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -15,10 +18,12 @@
 #include "demo.h"
 #include "images.h"
 #include "learner.h"
+#include "mask_file.h"
 #include "model_row.h"
-#include "npy_file.h"
 #include "options.h"
+#include "output_file.h"
 #include "progress.h"
+#include "removal_plan.h"
 #include "report.h"
 #include "row_batch.h"
 #include "write_report.h"
@@ -34,6 +39,9 @@ struct request {
     const char *data;
     const char *ids;
     uint64_t first_id, end_id; /* of ids */
+    const char *plan_directory;
+    struct removal_plan plan; /* what is in it */
+    char *plan_masks;         /* its file of masks, which `masks` then is */
     int learner;
     const char *alpha;
     uint64_t seed;
@@ -46,23 +54,23 @@ struct request {
 
 /* Where masks come from: a file, or drawn by sampling. */
 struct mask_source {
-    struct npy_file file; /* path NULL: none */
-    uint64_t first_id;    /* of its first row */
-    uint8_t *row;         /* room for one of them */
+    struct mask_file file;
+    uint64_t first_id; /* of its first row */
     struct dms_sampling sampling;
     size_t example_ct;
 };
 
 struct worker {
     struct digits digits;
-    struct image *queries; /* targets, then perhaps the training images */
+    struct image *training; /* the training images with the labels that models are taught */
+    struct image *queries;  /* targets, then perhaps the training images */
     struct lesson lesson;
     const struct learner *learner;
     void *prepared;
     float *scores;
     struct mask_source masks;
-    uint8_t *mask;
-    bool *is_there; /* of the ids of the request: in the store already */
+    uint8_t *mask, *taught_mask; /* of a model, and with the examples that are mislabelled in it */
+    bool *is_there;              /* of the ids of the request: in the store already */
     dms_store *store;
     dms_snapshot *snapshot;
     struct row_layout layout;
@@ -74,8 +82,6 @@ struct worker {
 
 static int open_masks(struct mask_source *source, const struct request *request, size_t example_ct)
 {
-    uint64_t packed_bytes = (example_ct + 7) / 8;
-    char text[NPY_DESCRIPTION_BYTES];
     int code;
 
     source->example_ct = example_ct;
@@ -83,46 +89,74 @@ static int open_masks(struct mask_source *source, const struct request *request,
         source->sampling.seed = request->seed;
         return dms_alpha_parse(request->alpha, example_ct, &source->sampling.subset_size);
     }
-    code = npy_file_open(&source->file, request->masks);
+    code = mask_file_open(&source->file, request->masks, example_ct, MASKS_EITHER);
     if (code < 0)
         return code;
-    if (source->file.npy.dimension_ct != 2 || source->file.npy.item_bytes != 1 ||
-        (source->file.row_bytes != example_ct && source->file.row_bytes != packed_bytes))
-        return dms_source_fail(DMS_ERR_INVALID,
-                               "'%s' has %s: expected bool (models, %zu), or packed uint8 "
-                               "(models, %" PRIu64 ")",
-                               request->masks, npy_describe(&source->file.npy, text), example_ct,
-                               packed_bytes);
     source->first_id = request->masks_first_id;
     if (request->first_id < source->first_id ||
-        request->end_id - source->first_id > source->file.row_ct)
+        request->end_id - source->first_id > source->file.file.row_ct)
         return dms_source_fail(DMS_ERR_INVALID,
                                "'%s' has the masks of models %" PRIu64 " to %" PRIu64
                                " only: choose other --ids or another --first-id",
                                request->masks, source->first_id,
-                               source->first_id + source->file.row_ct - 1);
-    source->row = malloc(example_ct);
-    return source->row ? 0 : dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for a mask");
+                               source->first_id + source->file.file.row_ct - 1);
+    return 0;
 }
 
 /* The mask of model `id`: (example_ct + 7) / 8 bytes. */
 static int read_mask(const struct mask_source *source, uint64_t id, uint8_t *mask)
 {
-    uint64_t row = id - source->first_id;
-    int code;
-
-    if (!source->file.path)
+    if (!source->file.file.path)
         return dms_sample_mask(source->example_ct, source->sampling.subset_size,
                                source->sampling.seed, id, mask);
-    code = npy_file_read(&source->file, row, 1, 0, source->file.row_bytes, source->row);
+    return mask_file_read(&source->file, id - source->first_id, 1, mask);
+}
+
+/* ---- the plan ---- */
+
+/* Takes masks and ids from the plan. */
+static int read_plan(struct request *request)
+{
+    struct removal_plan *plan = &request->plan;
+    int code = removal_plan_read(request->plan_directory, UINT64_MAX, plan);
+
     if (code < 0)
         return code;
-    if (source->file.row_bytes != source->example_ct)
-        memcpy(mask, source->row, source->file.row_bytes);
-    else if (dms_pack_mask(source->row, source->example_ct, mask) > 1)
+    request->plan_masks = output_file_path(request->plan_directory, "masks.npy");
+    if (!request->plan_masks)
+        return DMS_ERR_NO_MEMORY;
+    request->masks = request->plan_masks;
+    request->masks_first_id = plan->rows[0].id;
+    if (!request->ids) {
+        request->first_id = plan->rows[0].id;
+        request->end_id = request->first_id + plan->row_ct;
+    }
+    if (request->first_id < plan->rows[0].id ||
+        request->end_id > plan->rows[plan->row_ct - 1].id + 1)
         return dms_source_fail(DMS_ERR_INVALID,
-                               "'%s' row %" PRIu64 ": a mask has a value other than 0 and 1",
-                               source->file.path, row);
+                               "the plan has models %" PRIu64 " to %" PRIu64 " only",
+                               plan->rows[0].id, plan->rows[plan->row_ct - 1].id);
+    return 0;
+}
+
+/* Teaches the labels of model `id`: where its row of the plan has a label, the examples that the
+ * mask leaves out get it, and the learner's mask has them all. */
+static int relabel(const struct removal_plan *plan, uint64_t id, struct image *training,
+                   size_t training_ct, uint8_t *mask)
+{
+    const struct plan_row *row = &plan->rows[id - plan->rows[0].id];
+
+    if (!row->has_label)
+        return 0;
+    if (row->label < 0 || row->label >= CLASS_CT)
+        return dms_source_fail(DMS_ERR_INVALID, "model %" PRIu64 ": there is no digit %" PRId64, id,
+                               row->label);
+    for (size_t i = 0; i < training_ct; i++) {
+        if (mask[i >> 3] >> (i & 7) & 1)
+            continue;
+        training[i].label = (uint8_t)row->label;
+        mask[i >> 3] |= (uint8_t)(1u << (i & 7));
+    }
     return 0;
 }
 
@@ -156,17 +190,21 @@ static int prepare_learner(struct worker *worker, const struct learner *learner)
     const struct digits *digits = &worker->digits;
     size_t query_ct = digits->target_ct + (worker->layout.of_training ? digits->training_ct : 0);
 
+    worker->training = calloc(digits->training_ct, sizeof(*worker->training));
     worker->queries = calloc(query_ct, sizeof(*worker->queries));
     worker->scores = calloc(query_ct * CLASS_CT, sizeof(*worker->scores));
     worker->mask = calloc(1, worker->layout.mask_bytes);
-    if (!worker->queries || !worker->scores || !worker->mask)
+    worker->taught_mask = calloc(1, worker->layout.mask_bytes);
+    if (!worker->training || !worker->taught_mask || !worker->queries || !worker->scores ||
+        !worker->mask)
         return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for the scores of images");
     memcpy(worker->queries, digits->targets, digits->target_ct * sizeof(*worker->queries));
     if (worker->layout.of_training)
         memcpy(worker->queries + digits->target_ct, digits->training,
                digits->training_ct * sizeof(*worker->queries));
+    memcpy(worker->training, digits->training, digits->training_ct * sizeof(*worker->training));
     worker->lesson = (struct lesson){
-        .training = digits->training,
+        .training = worker->training,
         .training_ct = digits->training_ct,
         .queries = worker->queries,
         .query_ct = query_ct,
@@ -206,10 +244,11 @@ static void free_worker(struct worker *worker)
     row_batch_free(&worker->batch);
     if (worker->learner)
         worker->learner->free(worker->prepared);
-    npy_file_close(&worker->masks.file);
-    free(worker->masks.row);
+    mask_file_close(&worker->masks.file);
     free(worker->is_there);
     free(worker->mask);
+    free(worker->taught_mask);
+    free(worker->training);
     free(worker->scores);
     free(worker->queries);
     dms_snapshot_close(worker->snapshot);
@@ -217,15 +256,23 @@ static void free_worker(struct worker *worker)
     digits_free(&worker->digits);
 }
 
-static int train_model(struct worker *worker, uint64_t id, bool sampled)
+static int train_model(struct worker *worker, const struct request *request, uint64_t id)
 {
+    const struct digits *digits = &worker->digits;
     int code = read_mask(&worker->masks, id, worker->mask);
 
     if (code < 0)
         return code;
-    worker->learner->train(worker->prepared, worker->mask, worker->scores);
-    return row_layout_add(&worker->layout, &worker->digits, id, worker->mask, worker->scores,
-                          sampled ? &worker->masks.sampling : NULL, &worker->batch);
+    memcpy(worker->training, digits->training, digits->training_ct * sizeof(*worker->training));
+    memcpy(worker->taught_mask, worker->mask, worker->layout.mask_bytes);
+    if (request->plan_directory)
+        code =
+            relabel(&request->plan, id, worker->training, digits->training_ct, worker->taught_mask);
+    if (code < 0)
+        return code;
+    worker->learner->train(worker->prepared, worker->taught_mask, worker->scores);
+    return row_layout_add(&worker->layout, digits, id, worker->mask, worker->scores,
+                          request->sampled ? &worker->masks.sampling : NULL, &worker->batch);
 }
 
 /* Trains what is missing; stops early, after a commit, on SIGINT and SIGTERM. */
@@ -243,7 +290,7 @@ static int train_models(struct worker *worker, const struct request *request)
             break;
         if (worker->is_there[i])
             continue;
-        code = train_model(worker, request->first_id + i, request->sampled);
+        code = train_model(worker, request, request->first_id + i);
         if (code == 0 && worker->batch.row_ct >= request->batch_rows)
             code = row_sink_commit(&worker->sink, &worker->batch);
     }
@@ -271,17 +318,20 @@ static void print_report(const struct worker *worker, const struct request *requ
     putchar('\n');
 }
 
-static int train(const struct request *request)
+static int train(struct request *request)
 {
     struct worker worker = {0};
     double start = monotonic_seconds();
     int status = TOOL_OK;
 
-    if (prepare_worker(&worker, request) < 0 || train_models(&worker, request) < 0)
+    if ((request->plan_directory && read_plan(request) < 0) ||
+        prepare_worker(&worker, request) < 0 || train_models(&worker, request) < 0)
         status = tool_fail_library(name);
     else
         print_report(&worker, request, monotonic_seconds() - start);
     free_worker(&worker);
+    removal_plan_free(&request->plan);
+    free(request->plan_masks);
     return tool_finish_output(name, status);
 }
 
@@ -303,16 +353,19 @@ static bool parse_ids(const char *text, uint64_t *first_id, uint64_t *end_id)
 
 static int check_request(struct request *request)
 {
-    if (!request->data || !request->ids)
+    if (!request->data || (!request->ids && !request->plan_directory))
         return tool_fail_usage(name, "--data FILE and --ids A:B are needed");
-    if (!parse_ids(request->ids, &request->first_id, &request->end_id))
+    if (request->ids && !parse_ids(request->ids, &request->first_id, &request->end_id))
         return tool_fail_usage(name, "--ids: expected A:B with A < B, for models A to B - 1");
     if (request->masks && (request->alpha_given || request->seed_given || request->sampled))
         return tool_fail_usage(name, "--masks is instead of --alpha, --seed and --sampled");
     if (!request->masks && request->masks_first_id_given)
         return tool_fail_usage(name, "--first-id goes with --masks");
-    if (!request->masks && !request->seed_given)
-        return tool_fail_usage(name, "--seed S (or --masks FILE) is needed");
+    if (request->plan_directory &&
+        (request->masks || request->alpha_given || request->seed_given || request->sampled))
+        return tool_fail_usage(name, "--plan is instead of --masks, --alpha, --seed and --sampled");
+    if (!request->masks && !request->plan_directory && !request->seed_given)
+        return tool_fail_usage(name, "--seed S (or --masks FILE, or --plan DIR) is needed");
     if (request->batch_rows == 0)
         return tool_fail_usage(name, "--batch: at least 1");
     return TOOL_CONTINUE;
@@ -325,7 +378,8 @@ int command_train(int argc, char **argv)
     const struct tool_option options[] = {
         OPTION_TEXT("data", 0, "FILE", &request.data, "the images: digits.csv (needed)"),
         OPTION_TEXT("ids", 0, "A:B", &request.ids,
-                    "train models A to B - 1, those that are not in the store yet (needed)"),
+                    "train models A to B - 1, those that are not in the store yet (needed but with "
+                    "--plan)"),
         OPTION_CHOICE("model", 0, "knn|ridge", &request.learner, learner_words,
                       "10 nearest neighbours weighted by distance (default), or a ridge "
                       "classifier on the pixels"),
@@ -339,6 +393,9 @@ int command_train(int argc, char **argv)
         OPTION_TEXT("masks", 0, "FILE", &request.masks,
                     "train on the subsets in this .npy file instead, a row a model: bool or "
                     "packed uint8; rows may be equal"),
+        OPTION_TEXT("plan", 0, "DIR", &request.plan_directory,
+                    "train the models of a plan that dmstore counterfactual or dmstore support "
+                    "wrote; --ids may part it"),
         OPTION_COUNT("first-id", 0, "ID", &request.masks_first_id, &request.masks_first_id_given,
                      "model id of its first row (default 0)"),
         OPTION_COUNT("batch", 0, "K", &request.batch_rows, NULL,

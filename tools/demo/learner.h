@@ -13,7 +13,7 @@
 
 /* The images that models are trained on, and those that they score. The caller's. */
 struct lesson {
-    const struct image *training;
+    const struct image *training; /* their labels, not their pixels, may change between models */
     size_t training_ct;
     const struct image *queries; /* training images may be among them */
     size_t query_ct;

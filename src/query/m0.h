@@ -1,0 +1,15 @@
+/*
+ * M0, the mean output of models that are trained on everything: from the control runs of the fit's
+ * own store, or what the datamodel predicts.
+ */
+#ifndef DMS_QUERY_M0_H
+#define DMS_QUERY_M0_H
+
+#include "dmstore/support.h"
+
+/* Sets target, m0, m0_source and control_ct of supports[i] for positions[i]. Errors as
+ * dms_support_estimate. */
+int dms_m0_find(dms_snapshot *snapshot, dms_fit *fit, const size_t *positions, size_t position_ct,
+                const struct dms_support_options *options, struct dms_support *supports);
+
+#endif

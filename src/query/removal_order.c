@@ -1,0 +1,119 @@
+/*
+ * Orders training examples for removal, by weight or at random; see dmstore/counterfactual.h.
+ */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/mix.h"
+#include "dmstore/counterfactual.h"
+
+/* ---- by weight ---- */
+
+struct weighted {
+    double weight; /* with its sign turned, where the smallest come first */
+    uint32_t example;
+};
+
+/* Largest first. */
+static int compare_weights(const void *left, const void *right)
+{
+    const struct weighted *a = left, *b = right;
+
+    if (a->weight != b->weight)
+        return a->weight > b->weight ? -1 : 1;
+    return (a->example > b->example) - (a->example < b->example);
+}
+
+/* Takes the examples of weight 0 by their index until there are k. */
+static size_t take_zeros(const struct dms_fitted_target *target, uint64_t example_ct, size_t k,
+                         uint64_t *examples, size_t taken)
+{
+    size_t next_weight = 0;
+
+    for (uint64_t example = 0; example < example_ct && taken < k; example++) {
+        if (next_weight < target->weight_ct && target->examples[next_weight] == example)
+            next_weight++;
+        else
+            examples[taken++] = example;
+    }
+    return taken;
+}
+
+/* sign: 1 for the largest weights first, -1 for the smallest. */
+static int order_by_weight(const struct dms_fitted_target *target, double sign, uint64_t example_ct,
+                           size_t k, uint64_t *examples, size_t *taken_ct)
+{
+    struct weighted *sorted = dms_alloc(target->weight_ct, sizeof(*sorted));
+    size_t taken = 0, i = 0;
+
+    if (!sorted)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t w = 0; w < target->weight_ct; w++)
+        sorted[w] = (struct weighted){sign * target->weights[w], target->examples[w]};
+    qsort(sorted, target->weight_ct, sizeof(*sorted), compare_weights);
+    for (; i < target->weight_ct && taken < k && sorted[i].weight > 0; i++)
+        examples[taken++] = sorted[i].example;
+    taken = take_zeros(target, example_ct, k, examples, taken);
+    for (; i < target->weight_ct && taken < k; i++)
+        examples[taken++] = sorted[i].example;
+    free(sorted);
+    *taken_ct = taken;
+    return 0;
+}
+
+/* ---- at random ---- */
+
+/* The examples that qualify, in their order. */
+static size_t list_candidates(const struct dms_fitted_target *target, enum dms_removal_kind kind,
+                              const struct dms_removal_options *options, uint32_t *candidates)
+{
+    size_t candidate_ct = 0, next_weight = 0;
+
+    for (uint64_t example = 0; example < options->example_ct; example++) {
+        bool has_weight =
+            next_weight < target->weight_ct && target->examples[next_weight] == example;
+
+        next_weight += has_weight;
+        if ((kind == DMS_REMOVE_ZERO && has_weight) ||
+            (kind == DMS_REMOVE_CLASS && options->labels[example] != options->label))
+            continue;
+        candidates[candidate_ct++] = (uint32_t)example;
+    }
+    return candidate_ct;
+}
+
+/* The first k of a shuffle (Fisher and Yates) of those that qualify. */
+static int order_at_random(const struct dms_fitted_target *target, enum dms_removal_kind kind,
+                           const struct dms_removal_options *options, size_t k, uint64_t *examples,
+                           size_t *taken_ct)
+{
+    uint32_t *candidates = dms_alloc(options->example_ct, sizeof(*candidates));
+    uint64_t state = dms_mix(dms_mix(options->seed + DMS_MIX_STEP * (uint64_t)kind) +
+                             DMS_MIX_STEP * target->target);
+    size_t candidate_ct, taken;
+
+    if (!candidates)
+        return DMS_ERR_NO_MEMORY;
+    candidate_ct = list_candidates(target, kind, options, candidates);
+    for (taken = 0; taken < k && taken < candidate_ct; taken++) {
+        /* Of 2^64 numbers against at most 2^32 candidates: the bias is below 2^-32. */
+        uint64_t other = taken + dms_mix_next(&state) % (candidate_ct - taken);
+        uint32_t drawn = candidates[other];
+
+        candidates[other] = candidates[taken];
+        examples[taken] = drawn;
+    }
+    free(candidates);
+    *taken_ct = taken;
+    return 0;
+}
+
+int dms_removal_order(const struct dms_fitted_target *target, enum dms_removal_kind kind,
+                      const struct dms_removal_options *options, size_t k, uint64_t *examples,
+                      size_t *example_ct)
+{
+    if (kind == DMS_REMOVE_TOP || kind == DMS_REMOVE_BOTTOM)
+        return order_by_weight(target, kind == DMS_REMOVE_TOP ? 1 : -1, options->example_ct, k,
+                               examples, example_ct);
+    return order_at_random(target, kind, options, k, examples, example_ct);
+}

@@ -1,0 +1,55 @@
+/*
+ * Sorts the weights of a target; see weight_order.h.
+ */
+#include "query/weight_order.h"
+
+#include <stdlib.h>
+
+static int compare(const void *left, const void *right)
+{
+    const struct dms_weighted_example *a = left, *b = right;
+
+    if (a->weight != b->weight)
+        return a->weight > b->weight ? -1 : 1;
+    return (a->example > b->example) - (a->example < b->example);
+}
+
+/* Those with a weight of that sign, in order. */
+static size_t sort_sign(const struct dms_fitted_target *target, int sign,
+                        struct dms_weighted_example *entries)
+{
+    size_t entry_ct = 0;
+
+    for (size_t i = 0; i < target->weight_ct; i++) {
+        if (sign > 0 ? target->weights[i] > 0 : target->weights[i] < 0)
+            entries[entry_ct++] =
+                (struct dms_weighted_example){target->weights[i], target->examples[i]};
+    }
+    qsort(entries, entry_ct, sizeof(*entries), compare);
+    return entry_ct;
+}
+
+size_t dms_weight_order_positive(const struct dms_fitted_target *target,
+                                 struct dms_weighted_example *entries)
+{
+    return sort_sign(target, 1, entries);
+}
+
+void dms_weight_order(const struct dms_fitted_target *target, size_t example_ct, size_t entry_ct,
+                      struct dms_weighted_example *entries, struct dms_weighted_example *scratch)
+{
+    size_t sorted_ct = sort_sign(target, 1, scratch), place = 0, next = 0;
+
+    for (size_t i = 0; place < entry_ct && i < sorted_ct; i++)
+        entries[place++] = scratch[i];
+    /* No weight is 0, so the examples without one are those that are not listed. */
+    for (size_t example = 0; place < entry_ct && example < example_ct; example++) {
+        if (next < target->weight_ct && target->examples[next] == example)
+            next++;
+        else
+            entries[place++] = (struct dms_weighted_example){0, (uint32_t)example};
+    }
+    sorted_ct = sort_sign(target, -1, scratch);
+    for (size_t i = 0; place < entry_ct && i < sorted_ct; i++)
+        entries[place++] = scratch[i];
+}

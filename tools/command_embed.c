@@ -1,0 +1,404 @@
+/*
+ * dmstore embed: principal components of the targets' weights, the coordinates of targets in them,
+ * and components as a fit.
+ */
+#include "commands.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <dmstore.h>
+
+#include "fit_query.h"
+#include "npy_file.h"
+#include "options.h"
+#include "provenance.h"
+#include "report.h"
+
+static const char name[] = "embed";
+
+/* The command line. */
+struct request {
+    struct fit_query query;
+    const char *other_name; /* of --project, or NULL */
+    const char *scores_path, *components_path, *mean_path;
+    const char *fit_name; /* of the components, or NULL */
+    uint64_t component_ct, thread_ct;
+    bool has_component_ct, as_json;
+    struct dms_pca_options options;
+    char *command_line;
+    time_t started;
+};
+
+/* Scores of the targets that are projected: the fit's, or the other fit's. */
+struct scores {
+    const dms_fit *fit; /* whose targets they are */
+    dms_fit *other;     /* of --project, opened */
+    size_t position_ct;
+    const size_t *positions;
+    size_t *all; /* positions of all targets of the other fit */
+    double *values;
+};
+
+static int parse(int argc, char **argv, struct request *request)
+{
+    struct fit_query *query = &request->query;
+    const struct tool_option options[] = {
+        OPTION_COUNT("pca", 0, "K", &request->component_ct, &request->has_component_ct,
+                     "find the first K principal components"),
+        OPTION_FLAG("no-normalize", 0, &request->options.keep_length,
+                    "take weights as they are, not divided by their length"),
+        FIT_QUERY_TARGET_OPTION(query),
+        OPTION_TEXT("project", 0, "FIT2", &request->other_name,
+                    "give coordinates of the targets of FIT2 instead"),
+        OPTION_TEXT("output", 'o', "FILE", &request->scores_path,
+                    "write the coordinates, a row a target, as .npy or .csv; '-': print CSV "
+                    "instead of the report"),
+        OPTION_TEXT("components", 0, "FILE", &request->components_path,
+                    "write the components as .npy, K x examples"),
+        OPTION_TEXT("mean", 0, "FILE", &request->mean_path,
+                    "write the mean that was taken from each row as .npy"),
+        OPTION_TEXT("name", 0, "FIT3", &request->fit_name, "keep the components as a fit"),
+        FIT_QUERY_TARGET_NAME_OPTIONS(query),
+        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
+                     "threads to work with (default: one a processor)"),
+        OPTION_BYTES("memory", 0, "BYTES", &request->options.memory_bytes, NULL,
+                     "memory that the components may take (default 4G)"),
+        OPTION_FLAG("json", 0, &request->as_json, "print the report as JSON"),
+        OPTION_END,
+    };
+    const struct tool_usage usage = {
+        .command = name,
+        .synopsis = "STORE FIT --pca K [options]",
+        .description =
+            "Finds the principal components of the targets of a fit of STORE (a store or a\n"
+            "manifest), each target being the vector of its weights, and the coordinates of\n"
+            "targets in them. FIT may also be components that --name has kept: then give\n"
+            "--project.\n",
+        .positional_min = 2,
+        .positional_max = 2,
+        .options = options,
+    };
+    char **positionals;
+    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
+
+    if (status != TOOL_CONTINUE)
+        return status;
+    query->store = positionals[0];
+    query->fit_name = positionals[1];
+    return TOOL_CONTINUE;
+}
+
+static int interpret(struct request *request)
+{
+    if (request->thread_ct > UINT_MAX)
+        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
+    if (request->as_json && request->scores_path && strcmp(request->scores_path, "-") == 0)
+        return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    if (!request->has_component_ct && !request->other_name)
+        return tool_fail_usage(name, "--pca K is missing");
+    request->options.thread_ct = (unsigned)request->thread_ct;
+    request->options.component_ct = (size_t)request->component_ct;
+    return TOOL_CONTINUE;
+}
+
+/* ---- components ---- */
+
+static bool is_of_components(const struct fit_query *query)
+{
+    const char *method = dms_fit_problem(query->header, "method");
+
+    return method && strcmp(method, "pca") == 0;
+}
+
+/* From the fit's targets, or from a fit that is components. */
+static int find_components(struct request *request, struct dms_pca **pca)
+{
+    const struct fit_query *query = &request->query;
+
+    if (request->has_component_ct)
+        return dms_pca_create(query->fit, query->positions, query->position_ct, &request->options,
+                              pca);
+    if (!is_of_components(query))
+        return dms_source_fail(DMS_ERR_INVALID,
+                               "fit '%s' is none of principal components: --pca K is missing",
+                               query->fit_name);
+    if (request->fit_name || request->mean_path || request->options.keep_length)
+        return dms_source_fail(DMS_ERR_INVALID,
+                               "--name, --mean and --no-normalize go with --pca only");
+    return dms_pca_open(query->fit, pca);
+}
+
+/* Keeps the components in the store. */
+static int keep_components(const struct request *request, const struct dms_pca *pca)
+{
+    struct provenance provenance = {0};
+    dms_fit_part *part = NULL;
+    dms_store *store = NULL;
+    int code;
+
+    provenance_say_job(&provenance, request->command_line, request->started);
+    provenance_say(&provenance, "targets", "%s", request->query.targets);
+    provenance_say(&provenance, "total_variance", "%.17g", pca->total_variance);
+    code = dms_pca_part(pca, request->query.fit, request->fit_name, provenance.pairs,
+                        provenance.pair_ct, &part);
+    if (code == 0)
+        code = dms_store_open(request->query.store, &store);
+    if (code == 0)
+        code = dms_store_merge_fit(store, part, NULL);
+    dms_store_close(store);
+    dms_fit_part_free(part);
+    if (code == DMS_ERR_CONFLICT || code == DMS_ERR_EXISTS)
+        return dms_source_fail(code, "%s: take another --name, or remove the fit (dmstore rm-fit)",
+                               dms_error_message());
+    return code;
+}
+
+/* ---- scores ---- */
+
+static int open_other(const struct request *request, struct scores *scores)
+{
+    int code = dms_fit_open(request->query.snapshot, request->other_name, &scores->other);
+
+    if (code < 0)
+        return code;
+    scores->fit = scores->other;
+    scores->position_ct = dms_fit_target_ct(scores->other);
+    scores->all = calloc(scores->position_ct + 1, sizeof(*scores->all));
+    if (!scores->all)
+        return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < scores->position_ct; i++)
+        scores->all[i] = i;
+    scores->positions = scores->all;
+    return 0;
+}
+
+static int find_scores(const struct request *request, const struct dms_pca *pca,
+                       struct scores *scores)
+{
+    int code = 0;
+
+    if (request->other_name) {
+        code = open_other(request, scores);
+    } else {
+        scores->fit = request->query.fit;
+        scores->position_ct = request->query.position_ct;
+        scores->positions = request->query.positions;
+    }
+    if (code < 0)
+        return code;
+    scores->values = calloc(scores->position_ct + 1, pca->component_ct * sizeof(double));
+    if (!scores->values)
+        return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for %zu x %zu coordinates",
+                               scores->position_ct, pca->component_ct);
+    return dms_pca_project(pca, scores->fit, scores->positions, scores->position_ct,
+                           request->options.thread_ct, scores->values);
+}
+
+/* Whether the target at place i has no weights, and so no coordinates. */
+static bool is_left_out(const struct scores *scores, const struct dms_pca *pca, size_t i)
+{
+    return isnan(scores->values[i * pca->component_ct]);
+}
+
+static uint64_t target_number(const struct scores *scores, size_t i)
+{
+    struct dms_fitted_target target = {0};
+
+    /* It was read before. */
+    (void)dms_fit_target(scores->fit, scores->positions[i], &target);
+    return target.target;
+}
+
+/* ---- files ---- */
+
+static int write_csv(const struct request *request, const struct dms_pca *pca,
+                     const struct scores *scores)
+{
+    /* Names are those of the fit's own targets. */
+    static const struct index_names unknown = {0};
+    const struct index_names *names = request->other_name ? &unknown : &request->query.targets_are;
+    struct output_file file = {0};
+    int code = output_file_create(&file, request->scores_path);
+    FILE *stream = code == 0 ? output_file_stream(&file) : NULL;
+
+    if (code < 0)
+        return code;
+    if (!stream)
+        return output_file_end_stream(&file, NULL, DMS_ERR_NO_MEMORY);
+    fputs("target", stream);
+    index_names_csv_head(names, "target_", stream);
+    for (size_t k = 0; k < pca->component_ct; k++)
+        fprintf(stream, ",z%zu", k);
+    putc('\n', stream);
+    for (size_t i = 0; i < scores->position_ct; i++) {
+        uint64_t target = target_number(scores, i);
+
+        fprintf(stream, "%" PRIu64, target);
+        index_names_csv(names, target, stream);
+        for (size_t k = 0; k < pca->component_ct; k++) {
+            putc(',', stream);
+            if (!is_left_out(scores, pca, i))
+                fprintf(stream, "%.17g", scores->values[i * pca->component_ct + k]);
+        }
+        putc('\n', stream);
+    }
+    return output_file_end_stream(&file, stream, 0);
+}
+
+static int write_scores(const struct request *request, const struct dms_pca *pca,
+                        const struct scores *scores)
+{
+    const uint64_t dimensions[] = {scores->position_ct, pca->component_ct};
+
+    return npy_is_path(request->scores_path)
+               ? npy_write(request->scores_path, 'f', 8, 2, dimensions, scores->values)
+               : write_csv(request, pca, scores);
+}
+
+static int write_files(const struct request *request, const struct dms_pca *pca,
+                       const struct scores *scores)
+{
+    const uint64_t dimensions[] = {pca->component_ct, pca->example_ct};
+    int code = 0;
+
+    if (request->components_path)
+        code = npy_write(request->components_path, 'f', 8, 2, dimensions, pca->components);
+    if (code == 0 && request->mean_path)
+        code = npy_write(request->mean_path, 'f', 8, 1, dimensions + 1, pca->mean);
+    return code == 0 && request->scores_path ? write_scores(request, pca, scores) : code;
+}
+
+/* ---- the report ---- */
+
+static void warn_left_out(const struct dms_pca *pca, const struct scores *scores)
+{
+    size_t left_out_ct = 0, first = 0;
+
+    for (size_t i = scores->position_ct; i-- > 0;) {
+        if (!is_left_out(scores, pca, i))
+            continue;
+        left_out_ct++;
+        first = i;
+    }
+    if (left_out_ct > 0)
+        tool_warn(name, "%zu target%s without weights %s no coordinates (the first: %" PRIu64 ")",
+                  left_out_ct, tool_plural(left_out_ct), left_out_ct == 1 ? "has" : "have",
+                  target_number(scores, first));
+}
+
+static void print(const struct request *request, const struct dms_pca *pca)
+{
+    char rows[TOOL_HUMAN_BYTES], examples[TOOL_HUMAN_BYTES];
+    double sum = 0;
+
+    printf("%s: %s target%s on %s examples, %s\n", request->query.fit_name,
+           tool_human_count(pca->row_ct, rows), tool_plural(pca->row_ct),
+           tool_human_count(pca->example_ct, examples),
+           pca->keep_length ? "weights as they are" : "weights of unit length");
+    puts("component      variance     share       sum");
+    for (size_t k = 0; k < pca->component_ct; k++) {
+        double share = pca->variances[k] / pca->total_variance;
+
+        sum += share;
+        if (isnan(share))
+            printf("%9zu  %12.6g         -         -\n", k, pca->variances[k]);
+        else
+            printf("%9zu  %12.6g  %7.3f%%  %7.3f%%\n", k, pca->variances[k], 100 * share,
+                   100 * sum);
+    }
+    if (request->fit_name)
+        printf("kept as fit %s\n", request->fit_name);
+}
+
+static void print_json(const struct request *request, const struct dms_pca *pca,
+                       const struct scores *scores)
+{
+    struct json_writer json;
+
+    json_begin(&json, stdout);
+    json_object_open(&json, NULL);
+    json_text(&json, "store", request->query.store);
+    json_text(&json, "fit", request->query.fit_name);
+    json_text(&json, "projected",
+              request->other_name ? request->other_name : request->query.fit_name);
+    if (request->fit_name)
+        json_text(&json, "name", request->fit_name);
+    json_u64(&json, "examples", pca->example_ct);
+    json_u64(&json, "rows", pca->row_ct);
+    json_bool(&json, "normalized", !pca->keep_length);
+    json_double(&json, "total_variance", pca->total_variance);
+    json_array_open(&json, "components");
+    for (size_t k = 0; k < pca->component_ct; k++) {
+        json_object_open(&json, NULL);
+        json_u64(&json, "component", k);
+        json_double(&json, "variance", pca->variances[k]);
+        json_double(&json, "variance_ratio", pca->variances[k] / pca->total_variance);
+        json_object_close(&json);
+    }
+    json_array_close(&json);
+    json_array_open(&json, "targets");
+    for (size_t i = 0; i < scores->position_ct; i++)
+        json_u64(&json, NULL, target_number(scores, i));
+    json_array_close(&json);
+    json_array_open(&json, "left_out");
+    for (size_t i = 0; i < scores->position_ct; i++) {
+        if (is_left_out(scores, pca, i))
+            json_u64(&json, NULL, target_number(scores, i));
+    }
+    json_array_close(&json);
+    json_object_close(&json);
+    json_end(&json);
+}
+
+static int report(const struct request *request, const struct dms_pca *pca)
+{
+    struct scores scores = {0};
+    int code = find_scores(request, pca, &scores);
+
+    if (code == 0)
+        code = write_files(request, pca, &scores);
+    if (code == 0 && request->fit_name)
+        code = keep_components(request, pca);
+    if (code == 0) {
+        warn_left_out(pca, &scores);
+        if (request->as_json)
+            print_json(request, pca, &scores);
+        else if (!request->scores_path || strcmp(request->scores_path, "-") != 0)
+            print(request, pca);
+    }
+    free(scores.values);
+    free(scores.all);
+    dms_fit_close(scores.other);
+    return code;
+}
+
+int command_embed(int argc, char **argv)
+{
+    struct request request = {.query = {.targets = "all"}, .started = time(NULL)};
+    struct dms_pca *pca = NULL;
+    int code, status;
+
+    dms_pca_options_init(&request.options);
+    request.command_line = provenance_command_line(argc, argv);
+    status = parse(argc, argv, &request);
+    if (status == TOOL_CONTINUE)
+        status = interpret(&request);
+    if (status == TOOL_CONTINUE) {
+        code = request.command_line ? fit_query_open(&request.query)
+                                    : dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
+        if (code == 0)
+            code = find_components(&request, &pca);
+        if (code == 0)
+            code = report(&request, pca);
+        status = tool_finish_output(name, code < 0 ? tool_fail_library(name) : TOOL_OK);
+        dms_pca_free(pca);
+        fit_query_close(&request.query);
+    }
+    free(request.command_line);
+    return status;
+}

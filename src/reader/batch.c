@@ -61,6 +61,22 @@ int dms_batch_shape_make(const struct dms_source *source, uint32_t row_ct, bool 
     return 0;
 }
 
+/* What a device may read. */
+static void *allocate(const struct dms_batch_shape *shape, size_t bytes)
+{
+    return shape->memory.allocate ? shape->memory.allocate(shape->memory.context, bytes)
+                                  : dms_alloc_aligned(ROW_ALIGNMENT, bytes);
+}
+
+static void release(const struct dms_batch_shape *shape, void *memory)
+{
+    if (shape->memory.release && memory) {
+        shape->memory.release(shape->memory.context, memory);
+    } else {
+        free(memory);
+    }
+}
+
 int dms_batch_buffers_make(const struct dms_batch_shape *shape, struct dms_batch_buffers *buffers)
 {
     size_t row_ct = shape->row_ct;
@@ -70,12 +86,12 @@ int dms_batch_buffers_make(const struct dms_batch_shape *shape, struct dms_batch
     bool has_masks = shape->masks || shape->mask_columns;
     struct dms_batch_buffers made = {
         .ids = dms_alloc(row_ct, sizeof *made.ids),
-        .ranks = dms_alloc(row_ct, sizeof *made.ranks),
+        .ranks = allocate(shape, row_ct * sizeof *made.ranks),
         .places = dms_alloc(row_ct, sizeof *made.places),
     };
     bool ok = made.ids && made.ranks && made.places;
     if (ok && has_masks) {
-        made.masks = dms_alloc_aligned(ROW_ALIGNMENT, row_ct * shape->mask_stride_bytes);
+        made.masks = allocate(shape, row_ct * shape->mask_stride_bytes);
         ok = made.masks != NULL;
     }
     if (ok && shape->mask_columns) {
@@ -83,25 +99,25 @@ int dms_batch_buffers_make(const struct dms_batch_shape *shape, struct dms_batch
         ok = made.columns != NULL;
     }
     if (ok && output_bytes > 0) {
-        made.outputs = dms_alloc_aligned(ROW_ALIGNMENT, output_bytes);
+        made.outputs = allocate(shape, output_bytes);
         ok = made.outputs != NULL;
     }
     *buffers = made;
     if (!ok) {
-        dms_batch_buffers_clear(buffers);
+        dms_batch_buffers_clear(shape, buffers);
         return DMS_ERR_NO_MEMORY;
     }
     return 0;
 }
 
-void dms_batch_buffers_clear(struct dms_batch_buffers *buffers)
+void dms_batch_buffers_clear(const struct dms_batch_shape *shape, struct dms_batch_buffers *buffers)
 {
     free(buffers->ids);
-    free(buffers->ranks);
+    release(shape, buffers->ranks);
     free(buffers->places);
-    free(buffers->masks);
+    release(shape, buffers->masks);
     free(buffers->columns);
-    free(buffers->outputs);
+    release(shape, buffers->outputs);
     *buffers = (struct dms_batch_buffers){0};
 }
 

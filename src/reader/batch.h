@@ -4,6 +4,7 @@
 #ifndef DMS_READER_BATCH_H
 #define DMS_READER_BATCH_H
 
+#include "reader/memory.h"
 #include "reader/order.h"
 #include "reader/source.h"
 
@@ -16,7 +17,8 @@ struct dms_batch_shape {
     enum dms_dtype dtype; /* of the outputs delivered */
     size_t output_values; /* of a row; 0: no output */
     size_t output_stride_values;
-    size_t bytes; /* of all buffers of a batch */
+    size_t bytes;                   /* of all buffers of a batch */
+    struct dms_batch_memory memory; /* of masks, ranks and outputs; without functions: our own */
 };
 
 /* Works out strides and sizes from the fields before. target_ct x values_per_target values of
@@ -42,7 +44,8 @@ struct dms_batch_buffers {
     size_t stride_in_place;
 };
 int dms_batch_buffers_make(const struct dms_batch_shape *shape, struct dms_batch_buffers *buffers);
-void dms_batch_buffers_clear(struct dms_batch_buffers *buffers);
+void dms_batch_buffers_clear(const struct dms_batch_shape *shape,
+                             struct dms_batch_buffers *buffers);
 
 /* Makes mask_columns of the masks, which are where the buffers say. */
 void dms_batch_transpose(const struct dms_batch_shape *shape, uint32_t row_ct,

@@ -91,9 +91,10 @@ static void prefetch_row(const struct dms_piece *piece, size_t part, struct dms_
 
 /* Points to the masks where they are when the batch is a run of rows of one chunk with the stride
  * that is promised. */
-static bool use_in_place(const struct dms_piece *piece, struct dms_batch_buffers *buffers)
+static bool use_in_place(const struct dms_batch_shape *shape, const struct dms_piece *piece,
+                         struct dms_batch_buffers *buffers)
 {
-    if (!piece->is_whole || !piece->views || piece->window->shuffled) {
+    if (shape->memory.allocate || !piece->is_whole || !piece->views || piece->window->shuffled) {
         return false;
     }
     struct dms_row_place first = buffers->places[0];
@@ -238,7 +239,7 @@ static int fill(const struct dms_batch_shape *shape, const struct dms_piece *pie
     size_t part = 0;
     if (piece->source->has_masks) {
         part = 1;
-        if (!use_in_place(piece, buffers)) {
+        if (!use_in_place(shape, piece, buffers)) {
             status = gather_masks(shape, piece, &scratch->row, buffers);
         }
     }

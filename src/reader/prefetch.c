@@ -439,7 +439,7 @@ void dms_prefetch_stop(struct dms_prefetch *prefetch)
         free(window->rows);
     }
     for (uint32_t k = 0; prefetch->slots && k < prefetch->plan.slot_ct; k++) {
-        dms_batch_buffers_clear(&prefetch->slots[k].buffers);
+        dms_batch_buffers_clear(&prefetch->plan.shape, &prefetch->slots[k].buffers);
     }
     free(prefetch->windows);
     free(prefetch->slots);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/thread.h"
+#include "reader/memory.h"
 #include "reader/prefetch.h"
 
 #include <inttypes.h>
@@ -156,7 +157,7 @@ static int fit_memory(struct dms_reader *reader, uint64_t limit_bytes)
 }
 
 static int make_plan(struct dms_reader *reader, const struct dms_reader_options *options,
-                     const struct wanted_output *wanted)
+                     const struct wanted_output *wanted, const struct dms_batch_memory *memory)
 {
     bool is_quasi_random = options->order == DMS_ORDER_QUASI_RANDOM;
     size_t block_ct = reader->table.block_ct;
@@ -177,8 +178,13 @@ static int make_plan(struct dms_reader *reader, const struct dms_reader_options 
     plan->window_ct = is_quasi_random ? 2 : plan->thread_ct + 1;
     uint64_t row_ct = reader->table.row_ct;
     uint32_t batch_rows = options->batch_rows < row_ct ? options->batch_rows : (uint32_t)row_ct;
-    return dms_batch_shape_make(&reader->source, batch_rows, options->masks, options->mask_columns,
-                                options->dtype, wanted->value_ct, &plan->shape);
+    int status =
+        dms_batch_shape_make(&reader->source, batch_rows, options->masks, options->mask_columns,
+                             options->dtype, wanted->value_ct, &plan->shape);
+    if (memory) {
+        plan->shape.memory = *memory;
+    }
+    return status;
 }
 
 /* Opens the cache that the options name, or the store's own; "" is none. */
@@ -188,7 +194,7 @@ static int open_warm(dms_snapshot *snapshot, const char *path, struct dms_source
 }
 
 static int open_reader(dms_snapshot *snapshot, const struct dms_reader_options *options,
-                       struct dms_reader *reader)
+                       const struct dms_batch_memory *memory, struct dms_reader *reader)
 {
     struct wanted_output wanted;
     int status = check_options(options);
@@ -207,7 +213,7 @@ static int open_reader(dms_snapshot *snapshot, const struct dms_reader_options *
                                     options->ids, options->id_range_ct, &reader->table);
     }
     if (status == 0) {
-        status = make_plan(reader, options, &wanted);
+        status = make_plan(reader, options, &wanted, memory);
     }
     if (status == 0) {
         status = fit_memory(reader, options->memory_bytes);
@@ -220,17 +226,23 @@ static int open_reader(dms_snapshot *snapshot, const struct dms_reader_options *
 
 /* ---- what callers see ---- */
 
-int dms_reader_open(dms_snapshot *snapshot, const struct dms_reader_options *options,
-                    dms_reader **reader)
+int dms_reader_open_in(dms_snapshot *snapshot, const struct dms_reader_options *options,
+                       const struct dms_batch_memory *memory, dms_reader **reader)
 {
     struct dms_reader *made = dms_alloc(1, sizeof *made);
-    int status = made ? open_reader(snapshot, options, made) : DMS_ERR_NO_MEMORY;
+    int status = made ? open_reader(snapshot, options, memory, made) : DMS_ERR_NO_MEMORY;
     if (status != 0) {
         dms_reader_close(made);
         return status;
     }
     *reader = made;
     return 0;
+}
+
+int dms_reader_open(dms_snapshot *snapshot, const struct dms_reader_options *options,
+                    dms_reader **reader)
+{
+    return dms_reader_open_in(snapshot, options, NULL, reader);
 }
 
 void dms_reader_close(dms_reader *reader)

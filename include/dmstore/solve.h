@@ -20,6 +20,7 @@
 #ifndef DMSTORE_SOLVE_H
 #define DMSTORE_SOLVE_H
 
+#include "dmstore/device.h"
 #include "dmstore/fit.h"
 #include "dmstore/snapshot.h"
 
@@ -29,7 +30,6 @@ enum dms_solver {
     DMS_SOLVER_SAGA = 0,
     DMS_SOLVER_RIDGE = 1, /* ridge regression in place of LASSO */
 };
-enum dms_device { DMS_DEVICE_AUTO = 0, DMS_DEVICE_CPU = 1, DMS_DEVICE_CUDA = 2 };
 
 /* What is computed from the column before it is fitted. Outputs of `values_per_target` C > 1 are
  * logits and need one; `labels` are the correct classes. */
@@ -132,9 +132,25 @@ struct dms_ridge_cost {
 DMS_API int dms_ridge_cost(const struct dms_fit_header *header,
                            const struct dms_fit_options *options, struct dms_ridge_cost *cost);
 
+/* Where and how a fit is computed, known before its first pass. */
+struct dms_fit_placement {
+    enum dms_device device;  /* DMS_DEVICE_CPU or DMS_DEVICE_CUDA */
+    const char *device_name; /* of the card; NULL: the processor */
+    const char *reason;      /* why this device */
+    uint64_t device_bytes;   /* free on the card when the fit began; 0: the processor */
+    /* Of DMS_SOLVER_SAGA; 0 for others. */
+    uint64_t block_ct;      /* blocks of targets, one after the other */
+    uint64_t block_targets; /* of a block at most */
+    uint32_t batch_rows;    /* of a minibatch at most */
+    /* Where the table of SAGA is: "device", "host" (pinned, streamed), or "none". */
+    const char *table;
+};
+
 struct dms_fit_hooks {
     dms_fit_progress_function
         progress; /* may be NULL; called after every pass, in the caller's thread */
+    /* May be NULL; called once, when the blocks are known. *placement is valid during the call. */
+    void (*placement)(void *context, const struct dms_fit_placement *placement);
     /* Called with every finished target, in no order; fails the fit when it returns an error. */
     int (*result)(void *context, const struct dms_fitted_target *target);
     /* NULL, or the file that keeps unfinished work: written every few epochs, read when `resume` if
@@ -148,7 +164,8 @@ struct dms_fit_hooks {
 
 /* Fits the targets of `options` on the row sets of `header`, which dms_fit_plan made of the same
  * options. Returns when every target has had its result, certified or not. INVALID: options, or a
- * memory that not even one tile of targets fits; UNSUPPORTED: the device; CONFLICT: header,
+ * memory that not even one tile of targets fits; UNSUPPORTED: the device; NO_MEMORY: also of the
+ * device; IO: also a device that was lost or failed, the checkpoint is kept; CONFLICT: header,
  * options, store or checkpoint do not belong together; INTERRUPTED: `progress` asked for it; else
  * what `result` or reading the store failed with. */
 DMS_API int dms_fit_run(dms_snapshot *snapshot, const struct dms_fit_header *header,

@@ -20,6 +20,14 @@
 /* What a reader keeps of a row, at most. */
 #define ROW_TABLE_BYTES 64
 
+/* Which batches are wanted. */
+struct wanted {
+    enum dms_role role;
+    bool shuffled, packed;
+    size_t target, target_ct;
+    uint32_t batch_rows;
+};
+
 /* A batch whose outputs are ours: the rest of it is the reader's. */
 struct transformed {
     const struct dms_batch *original; /* NULL: free */
@@ -32,6 +40,7 @@ struct source {
     dms_reader *reader;
     const int64_t *labels; /* of the source's targets */
     size_t target_ct;
+    bool packed;
     size_t stride;                            /* of transformed outputs */
     struct transformed batches[HELD_BATCHES]; /* without outputs when nothing is transformed */
 };
@@ -102,6 +111,25 @@ static void source_release(void *context, const struct dms_batch *batch)
     dms_reader_release(source->reader, batch);
 }
 
+/* Transformed outputs of packed batches go to a device, too. */
+static void *allocate_outputs(const struct source *source, size_t bytes)
+{
+    const struct dms_batch_memory *memory = &source->setting->memory;
+
+    return source->packed && memory->allocate ? memory->allocate(memory->context, bytes)
+                                              : dms_alloc_aligned(64, bytes);
+}
+
+static void free_outputs(const struct source *source, float *outputs)
+{
+    const struct dms_batch_memory *memory = &source->setting->memory;
+
+    if (source->packed && memory->release && outputs)
+        memory->release(memory->context, outputs);
+    else
+        free(outputs);
+}
+
 static void source_close(void *context)
 {
     struct source *source = context;
@@ -110,7 +138,7 @@ static void source_close(void *context)
         return;
     dms_reader_close(source->reader);
     for (size_t i = 0; i < HELD_BATCHES; i++)
-        free(source->batches[i].outputs);
+        free_outputs(source, source->batches[i].outputs);
     free(source);
 }
 
@@ -201,36 +229,44 @@ uint64_t dms_batch_source_bytes(void *context, size_t target_ct, uint32_t batch_
 
 /* ---- opening ---- */
 
-static int open_reader(const struct dms_batch_source_setting *setting, enum dms_role role,
-                       bool shuffled, size_t target, size_t target_ct, uint32_t batch_rows,
+/* Outputs that are stored as float16 can go to a device as they are. */
+static bool takes_halves(const struct dms_batch_source_setting *setting,
+                         const struct wanted *wanted)
+{
+    return wanted->packed && setting->column->dtype == DMS_F16 &&
+           setting->options->transform == DMS_TRANSFORM_NONE;
+}
+
+static int open_reader(const struct dms_batch_source_setting *setting, const struct wanted *wanted,
                        dms_reader **reader)
 {
+    const struct dms_batch_memory *memory = wanted->packed ? &setting->memory : NULL;
     struct dms_reader_options options;
     int code;
 
     dms_reader_options_init(&options);
     options.output = setting->column->name;
-    options.first_target = setting->first_target + target;
-    options.target_ct = target_ct;
-    options.ids = setting->ranges[role];
-    options.id_range_ct = setting->range_cts[role];
-    options.order = shuffled ? DMS_ORDER_QUASI_RANDOM : DMS_ORDER_SEQUENTIAL;
+    options.first_target = setting->first_target + wanted->target;
+    options.target_ct = wanted->target_ct;
+    options.ids = setting->ranges[wanted->role];
+    options.id_range_ct = setting->range_cts[wanted->role];
+    options.order = wanted->shuffled ? DMS_ORDER_QUASI_RANDOM : DMS_ORDER_SEQUENTIAL;
     options.seed = setting->options->seed;
-    options.batch_rows = batch_rows;
-    options.mask_columns = true;
-    options.dtype = DMS_F32;
+    options.batch_rows = wanted->batch_rows;
+    options.mask_columns = !wanted->packed;
+    options.dtype = takes_halves(setting, wanted) ? DMS_F16 : DMS_F32;
     options.thread_ct = setting->thread_ct;
-    options.memory_bytes = reader_bytes(setting, target_ct, batch_rows);
-    code = dms_reader_open(setting->snapshot, &options, reader);
+    options.memory_bytes = reader_bytes(setting, wanted->target_ct, wanted->batch_rows);
+    code = dms_reader_open_in(setting->snapshot, &options, memory, reader);
     /* Windows of decoded chunks may be what does not fit. */
     while (code == DMS_ERR_INVALID && options.window_groups > 1) {
         options.window_groups /= 2;
-        code = dms_reader_open(setting->snapshot, &options, reader);
+        code = dms_reader_open_in(setting->snapshot, &options, memory, reader);
     }
     return code;
 }
 
-static int allocate_outputs(struct source *source, uint32_t batch_rows)
+static int make_outputs(struct source *source, uint32_t batch_rows)
 {
     source->stride = (source->target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
     for (size_t i = 0; i < HELD_BATCHES; i++) {
@@ -238,17 +274,16 @@ static int allocate_outputs(struct source *source, uint32_t batch_rows)
 
         if (dms_mul_overflow(source->stride * sizeof(float), batch_rows, &bytes))
             return dms_fail(DMS_ERR_NO_MEMORY, "a batch of %u rows is too large", batch_rows);
-        source->batches[i].outputs = dms_alloc_aligned(64, bytes);
+        source->batches[i].outputs = allocate_outputs(source, bytes);
         if (!source->batches[i].outputs)
             return DMS_ERR_NO_MEMORY;
     }
     return 0;
 }
 
-int dms_batch_source_open(void *context, enum dms_role role, bool shuffled, size_t target,
-                          size_t target_ct, uint32_t batch_rows, struct dms_batch_source *opened)
+static int open_source(const struct dms_batch_source_setting *setting, const struct wanted *wanted,
+                       struct dms_batch_source *opened)
 {
-    const struct dms_batch_source_setting *setting = context;
     const struct dms_fit_options *options = setting->options;
     struct source *source = dms_alloc(1, sizeof(*source));
     int code;
@@ -256,11 +291,13 @@ int dms_batch_source_open(void *context, enum dms_role role, bool shuffled, size
     if (!source)
         return DMS_ERR_NO_MEMORY;
     source->setting = setting;
-    source->target_ct = target_ct;
-    source->labels = options->labels ? options->labels + setting->first_target + target : NULL;
-    code = open_reader(setting, role, shuffled, target, target_ct, batch_rows, &source->reader);
+    source->target_ct = wanted->target_ct;
+    source->packed = wanted->packed;
+    source->labels =
+        options->labels ? options->labels + setting->first_target + wanted->target : NULL;
+    code = open_reader(setting, wanted, &source->reader);
     if (code == 0 && options->transform != DMS_TRANSFORM_NONE)
-        code = allocate_outputs(source, batch_rows);
+        code = make_outputs(source, wanted->batch_rows);
     if (code < 0) {
         source_close(source);
         return code;
@@ -271,6 +308,24 @@ int dms_batch_source_open(void *context, enum dms_role role, bool shuffled, size
         .next = source_next,
         .release = source_release,
         .close = source_close,
+        .half_outputs = takes_halves(setting, wanted),
     };
     return 0;
+}
+
+int dms_batch_source_open(void *context, enum dms_role role, bool shuffled, size_t target,
+                          size_t target_ct, uint32_t batch_rows, struct dms_batch_source *opened)
+{
+    const struct wanted wanted = {role, shuffled, false, target, target_ct, batch_rows};
+
+    return open_source(context, &wanted, opened);
+}
+
+int dms_batch_source_open_packed(void *context, enum dms_role role, bool shuffled, size_t target,
+                                 size_t target_ct, uint32_t batch_rows,
+                                 struct dms_batch_source *opened)
+{
+    const struct wanted wanted = {role, shuffled, true, target, target_ct, batch_rows};
+
+    return open_source(context, &wanted, opened);
 }

@@ -4,6 +4,7 @@
 #ifndef DMS_SOLVER_BATCH_SOURCE_H
 #define DMS_SOLVER_BATCH_SOURCE_H
 
+#include "reader/memory.h"
 #include "solver/problem.h"
 
 /* What all sources of a fit have in common; must outlive them. */
@@ -15,7 +16,8 @@ struct dms_batch_source_setting {
     /* Ids of each role, as a reader takes them. */
     const struct dms_id_range *ranges[DMS_ROLE_CT];
     size_t range_cts[DMS_ROLE_CT];
-    unsigned thread_ct; /* of a reader */
+    unsigned thread_ct;             /* of a reader */
+    struct dms_batch_memory memory; /* of packed batches */
     /* Set by dms_batch_source_measure. */
     uint64_t row_ct; /* of the largest role */
     bool decodes;    /* some chunk is not read in place */
@@ -24,9 +26,13 @@ struct dms_batch_source_setting {
 /* Completes a setting whose other fields are set. */
 int dms_batch_source_measure(struct dms_batch_source_setting *setting);
 
-/* As struct dms_problem.open and .source_bytes; context is a struct dms_batch_source_setting. */
+/* As struct dms_problem.open, .open_packed and .source_bytes; context is a struct
+ * dms_batch_source_setting. */
 int dms_batch_source_open(void *context, enum dms_role role, bool shuffled, size_t target,
                           size_t target_ct, uint32_t batch_rows, struct dms_batch_source *source);
+int dms_batch_source_open_packed(void *context, enum dms_role role, bool shuffled, size_t target,
+                                 size_t target_ct, uint32_t batch_rows,
+                                 struct dms_batch_source *source);
 uint64_t dms_batch_source_bytes(void *context, size_t target_ct, uint32_t batch_rows);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * The solver's arithmetic on the processor: every tile does its own, and threads take tiles.
  */
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -19,6 +20,22 @@ static uint32_t largest_batch(const struct dms_solver_run *run)
 static bool fits(const struct dms_solver_run *run, uint64_t tile_ct, bool with_table)
 {
     return dms_block_bytes(run, tile_ct, with_table) <= run->control->memory_bytes;
+}
+
+static int refuse(const struct dms_solver_run *run)
+{
+    return dms_fail(DMS_ERR_INVALID,
+                    "a block of %d targets needs %" PRIu64 " MiB of memory, and %" PRIu64
+                    " MiB are allowed: allow more",
+                    DMS_LANES, dms_block_bytes(run, 1, false) / 1048576 + 1,
+                    run->control->memory_bytes / 1048576);
+}
+
+static const char *table_place(const struct dms_solver_run *run, uint64_t tile_ct)
+{
+    (void)run;
+    (void)tile_ct;
+    return "host";
 }
 
 static uint64_t tile_bytes(const struct dms_problem *problem, bool with_table)
@@ -190,6 +207,8 @@ const struct dms_engine dms_cpu_engine = {
     .name = "cpu",
     .largest_batch = largest_batch,
     .fits = fits,
+    .refuse = refuse,
+    .table_place = table_place,
     .tile_bytes = tile_bytes,
     .open = dms_panel_reserve,
     .close = close_panel,

@@ -9,6 +9,7 @@
 #ifndef DMS_SOLVER_ENGINE_H
 #define DMS_SOLVER_ENGINE_H
 
+#include "reader/memory.h"
 #include "solver/target_path.h"
 #include "solver/tile.h"
 
@@ -22,8 +23,10 @@ struct dms_panel {
     size_t real_bytes;    /* sizeof(float): passes may round as float does; sizeof(double): not */
     size_t output_stride; /* a bound on the columns of a batch */
     uint32_t batch_rows;  /* of a batch, at most */
+    bool half_outputs;    /* of the batches of this pass: struct dms_batch_source */
     size_t tile_max, tile_ct;
     struct dms_tile **tiles;
+    void *state; /* of the engine */
 };
 
 /* What polishing looks at: example_ct values each, of one lane. */
@@ -40,11 +43,22 @@ struct dms_engine {
     const char *name; /* "cpu" or "cuda" */
     void *context;    /* of the functions below; they find it in the panel's run */
 
+    /* Batches are wanted as dms_problem.open_packed has them, their buffers from `memory`. */
+    bool takes_packed;
+    struct dms_batch_memory memory;
+
+    /* What fits depends on others, who use the same card: a fit that goes on keeps its blocks. */
+    bool shares_memory;
+
     /* Rows of a batch where steps do not depend on it. */
     uint32_t (*largest_batch)(const struct dms_solver_run *run);
 
     /* Whether blocks of tile_ct tiles fit the memory: what the host needs is host_bytes. */
     bool (*fits)(const struct dms_solver_run *run, uint64_t tile_ct, bool with_table);
+    /* Where not even one tile does: fails, with what would help. */
+    int (*refuse)(const struct dms_solver_run *run);
+    /* Where SAGA's table of such blocks is, as struct dms_fit_placement.table. */
+    const char *(*table_place)(const struct dms_solver_run *run, uint64_t tile_ct);
     /* Bytes of the host that one tile needs, with or without SAGA's table. */
     uint64_t (*tile_bytes)(const struct dms_problem *problem, bool with_table);
 

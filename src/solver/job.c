@@ -10,6 +10,8 @@
 #include "format/fit.h"
 #include "solver/batch_source.h"
 #include "solver/checkpoint.h"
+#include "solver/cuda_module.h"
+#include "solver/cuda_panel.h"
 #include "solver/options.h"
 #include "solver/plan.h"
 #include "solver/problem.h"
@@ -31,6 +33,8 @@ struct job {
     const struct dms_fit_hooks *hooks;
     struct dms_batch_source_setting setting;
     struct dms_problem problem;
+    struct dms_placement placement;
+    struct dms_engine cuda; /* open when that is the device */
     struct dms_id_range *refit_ranges;
     int64_t *self; /* of the targets of this job, when they are not the caller's */
     struct dms_checkpoint checkpoint;
@@ -97,6 +101,7 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .options = options,
         .first_target = options->first_target,
         .thread_ct = thread_ct > 4 ? thread_ct / 4 : 1, /* the solver does most of the work */
+        .memory = job->cuda.memory,
     };
     job->problem = (struct dms_problem){
         .example_ct = (size_t)header->example_ct,
@@ -112,6 +117,7 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .ridge_lambda = options->ridge_lambda,
         .context = &job->setting,
         .open = dms_batch_source_open,
+        .open_packed = dms_batch_source_open_packed,
         .source_bytes = dms_batch_source_bytes,
     };
     code = set_rows(job, header);
@@ -128,6 +134,35 @@ static int check(dms_snapshot *snapshot, const struct dms_fit_header *header,
     if (code == 0)
         code = dms_fit_check_problem(header, options);
     return code < 0 ? code : dms_fit_check_store(header, snapshot);
+}
+
+/* ---- the device ---- */
+
+/* Chooses a device and opens it. Where any will do, one that cannot be opened is none. */
+static int choose_device(struct job *job)
+{
+    const struct dms_fit_options *options = job->options;
+    struct dms_placement *placement = &job->placement;
+    int code;
+
+    if (options->solver == DMS_SOLVER_RIDGE) {
+        *placement =
+            (struct dms_placement){DMS_DEVICE_CPU, "ridge regression is solved on the processor"};
+        return 0;
+    }
+    code = dms_device_choose(options->device, placement);
+    if (code == 0 && placement->device == DMS_DEVICE_CUDA)
+        code = dms_cuda_engine_open(&job->cuda);
+    if (code == 0 || options->device == DMS_DEVICE_CUDA)
+        return code;
+    placement->device = DMS_DEVICE_CPU;
+    snprintf(placement->reason, sizeof(placement->reason), "%s", dms_error_message());
+    return 0;
+}
+
+static const char *device_word(const struct job *job)
+{
+    return job->placement.device == DMS_DEVICE_CUDA ? "cuda" : "cpu";
 }
 
 /* ---- checkpoints ---- */
@@ -152,6 +187,8 @@ static int identify(struct job *job, const struct dms_fit_header *header)
 
     if (code == 0)
         code = dms_checkpoint_identify(checkpoint, "fit", header->name);
+    if (code == 0)
+        code = dms_checkpoint_identify(checkpoint, "device", device_word(job));
     if (code == 0)
         code = dms_fit_header_encode(header, &encoded);
     if (code < 0)
@@ -212,6 +249,23 @@ static uint64_t monotonic_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void on_divided(void *context, const struct dms_fit_placement *placement)
+{
+    struct job *job = context;
+    struct dms_fit_placement whole = *placement;
+
+    whole.device = job->placement.device;
+    whole.reason = job->placement.reason;
+    if (job->cuda.context) {
+        const struct dms_cuda *cuda = job->cuda.context;
+
+        whole.device_name = cuda->name;
+        whole.device_bytes = cuda->free_bytes;
+    }
+    if (job->hooks->placement)
+        job->hooks->placement(job->hooks->context, &whole);
 }
 
 /* Measures over the passes of half a second or more. */
@@ -279,11 +333,13 @@ static int solve(struct job *job)
     const char *checkpoint_path = job->hooks->checkpoint_path;
     struct dms_checkpoint *checkpoint = &job->checkpoint;
     struct dms_solve_control control = {
+        .engine = job->cuda.context ? &job->cuda : NULL,
         .thread_ct = options->thread_ct,
         .memory_bytes = options->memory_bytes,
         .max_epochs = options->max_epochs,
         .progress = job->hooks->progress ? on_progress : NULL,
         .result = on_result,
+        .divided = on_divided,
         .save = checkpoint_path ? on_save : NULL,
         .context = job,
         .state = checkpoint->has_state ? checkpoint->state.data : NULL,
@@ -294,6 +350,8 @@ static int solve(struct job *job)
     if (code < 0 || job->finished_ct == job->problem.target_ct)
         return code;
     job->rate_begin_ns = monotonic_ns();
+    if (options->solver == DMS_SOLVER_RIDGE)
+        on_divided(job, &(struct dms_fit_placement){.table = "none"});
     code = options->solver == DMS_SOLVER_RIDGE ? dms_ridge_solve(&job->problem, &control)
                                                : dms_saga_solve(&job->problem, &control);
     if (code == 0 && checkpoint_path)
@@ -310,11 +368,15 @@ int dms_fit_run(dms_snapshot *snapshot, const struct dms_fit_header *header,
 
     if (code < 0)
         return code;
-    code = set_problem(&job, snapshot, header, &dms_snapshot_schema(snapshot)->columns[column]);
+    code = choose_device(&job);
+    if (code == 0)
+        code = set_problem(&job, snapshot, header, &dms_snapshot_schema(snapshot)->columns[column]);
     if (code == 0 && hooks->checkpoint_path)
         code = begin_checkpoint(&job, header);
     if (code == 0)
         code = solve(&job);
+    if (job.cuda.context)
+        dms_cuda_engine_close(&job.cuda);
     dms_checkpoint_free(&job.checkpoint);
     free(job.self);
     free(job.refit_ranges);

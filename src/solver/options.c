@@ -213,10 +213,22 @@ static int check_numbers(const struct dms_fit_options *options, const struct dms
         return dms_fail(DMS_ERR_INVALID, "only ridge regression takes one lambda for all targets");
     if (options->max_epochs == 0)
         return dms_fail(DMS_ERR_INVALID, "at least one epoch is needed");
-    if (options->device == DMS_DEVICE_CUDA)
-        return dms_fail(DMS_ERR_UNSUPPORTED,
-                        "this build has no CUDA backend: use the CPU (device cpu or auto)");
     return 0;
+}
+
+/* CUDA that is asked for must be there: better to know before hours of planning than after. */
+static int check_device(const struct dms_fit_options *options)
+{
+    struct dms_placement placement;
+
+    if ((unsigned)options->device > DMS_DEVICE_CUDA)
+        return dms_fail(DMS_ERR_INVALID, "there is no device %d", (int)options->device);
+    if (options->device != DMS_DEVICE_CUDA)
+        return 0;
+    if (options->solver == DMS_SOLVER_RIDGE)
+        return dms_fail(DMS_ERR_UNSUPPORTED, "ridge regression is solved on the processor only: "
+                                             "use device cpu or auto");
+    return dms_device_choose(options->device, &placement);
 }
 
 int dms_fit_options_check(const struct dms_fit_options *options, const struct dms_schema *schema,
@@ -236,6 +248,8 @@ int dms_fit_options_check(const struct dms_fit_options *options, const struct dm
         code = check_lambdas(options);
     if (code == 0)
         code = check_numbers(options, output);
+    if (code == 0)
+        code = check_device(options);
     if (code == 0)
         *column = found;
     return code;

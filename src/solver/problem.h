@@ -28,6 +28,7 @@ struct dms_batch_source {
     int (*next)(void *context, const struct dms_batch **batch);
     void (*release)(void *context, const struct dms_batch *batch);
     void (*close)(void *context);
+    bool half_outputs; /* outputs are float16, as bits: only of dms_problem.open_packed */
 };
 
 struct dms_problem {
@@ -50,6 +51,10 @@ struct dms_problem {
     void *context;
     int (*open)(void *context, enum dms_role role, bool shuffled, size_t target, size_t target_ct,
                 uint32_t batch_rows, struct dms_batch_source *source);
+    /* The same for engines that unpack batches themselves: without mask_columns, outputs as they
+     * are stored where that is float16. NULL: `open` does. */
+    int (*open_packed)(void *context, enum dms_role role, bool shuffled, size_t target,
+                       size_t target_ct, uint32_t batch_rows, struct dms_batch_source *source);
     /* Bytes that the buffers of two open sources take, with blocks of target_ct targets; grows with
      * target_ct. NULL: they are not counted. */
     uint64_t (*source_bytes)(void *context, size_t target_ct, uint32_t batch_rows);
@@ -64,6 +69,8 @@ struct dms_solve_control {
     uint64_t max_epochs;                /* of a stage of a block of targets */
     dms_fit_progress_function progress; /* may be NULL; called after every pass */
     int (*result)(void *context, const struct dms_fitted_target *target);
+    /* May be NULL. The fields of *placement that tell how the problem is divided are filled in. */
+    void (*divided)(void *context, const struct dms_fit_placement *placement);
     /* May be NULL. Keeps the state of the block in work, replacing what was kept; `block` counts
      * the blocks that are done. */
     int (*save)(void *context, const void *state, size_t state_bytes);

@@ -91,6 +91,19 @@ static uint64_t fitting_tiles(const struct dms_solver_run *run, uint64_t all, bo
     return low;
 }
 
+/* The blocks of a fit that goes on are those it had, as far as they fit still. */
+static uint64_t saved_tiles(const struct dms_solver_run *run, uint64_t tile_ct)
+{
+    struct dms_cursor cursor = dms_cursor_begin(run->control->state, run->control->state_bytes);
+    uint64_t index = dms_cursor_u64(&cursor), first = dms_cursor_u64(&cursor);
+    uint64_t target_ct = dms_cursor_u64(&cursor), saved;
+
+    if (cursor.bad)
+        return tile_ct;
+    saved = ((index > 0 ? first / index : target_ct) + DMS_LANES - 1) / DMS_LANES;
+    return saved > 0 && run->engine->fits(run, saved, false) ? saved : tile_ct;
+}
+
 /* Targets of one block: as many as the memory holds beside what all share. */
 static int choose_block(struct dms_solver_run *run, size_t *target_ct)
 {
@@ -102,15 +115,29 @@ static int choose_block(struct dms_solver_run *run, size_t *target_ct)
     if (!run->with_table)
         tile_ct = fitting_tiles(run, all, false);
     if (tile_ct == 0)
-        return dms_fail(DMS_ERR_INVALID,
-                        "a block of %d targets needs %" PRIu64 " MiB of memory, and %" PRIu64
-                        " MiB are allowed: allow more",
-                        DMS_LANES, dms_block_bytes(run, 1, false) / 1048576 + 1,
-                        run->control->memory_bytes / 1048576);
+        return run->engine->refuse(run);
     /* Blocks of about one size. */
     tile_ct = (all + (all + tile_ct - 1) / tile_ct - 1) / ((all + tile_ct - 1) / tile_ct);
+    if (run->control->state && run->engine->shares_memory)
+        tile_ct = saved_tiles(run, tile_ct);
     *target_ct = tile_ct * DMS_LANES;
     return DMS_OK;
+}
+
+static void tell_division(const struct dms_solver_run *run, size_t block_targets)
+{
+    const struct dms_problem *problem = run->problem;
+    bool with_table = run->with_table && dms_block_may_use_saga(problem);
+    uint64_t tile_ct = (block_targets + DMS_LANES - 1) / DMS_LANES;
+    size_t most = problem->target_ct < block_targets ? problem->target_ct : block_targets;
+    struct dms_fit_placement placement = {
+        .block_ct = run->block_ct,
+        .block_targets = most,
+        .batch_rows = run->batch_rows,
+        .table = with_table ? run->engine->table_place(run, tile_ct) : "none"};
+
+    if (run->control->divided)
+        run->control->divided(run->control->context, &placement);
 }
 
 static int prepare(struct dms_solver_run *run)
@@ -193,6 +220,7 @@ int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_con
     if (rc < 0)
         goto out;
     run.block_ct = (problem->target_ct + block_targets - 1) / block_targets;
+    tell_division(&run, block_targets);
     if (control->state) {
         struct dms_cursor peek = cursor;
 

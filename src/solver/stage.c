@@ -415,8 +415,8 @@ int dms_stage_open(struct dms_block *block, struct dms_stage_work *stage)
     /* What is accepted in float is proven in double: it should stand that. */
     stage->tolerance = problem->tolerance * (block->stage == DMS_STAGE_REFIT ? 0.9 : 1);
     if (block->stage == DMS_STAGE_PATH && problem->row_ct[DMS_ROLE_VALIDATION] > 0) {
-        rc = problem->open(problem->context, DMS_ROLE_VALIDATION, false, block->first,
-                           block->target_ct, run->batch_rows, &stage->validation);
+        rc = dms_stage_open_source(stage, DMS_ROLE_VALIDATION, false, run->batch_rows,
+                                   &stage->validation);
         stage->has_validation = rc == DMS_OK;
     }
     return rc;

@@ -61,6 +61,10 @@ int dms_stage_collect_models(struct dms_stage_work *stage);
 int dms_stage_extract_model(struct dms_stage_work *stage, const struct dms_work_tile *work,
                             size_t l, struct dms_sparse_model *model);
 
+/* A source of the block's targets, with batches as the engine takes them. */
+int dms_stage_open_source(const struct dms_stage_work *stage, enum dms_role role, bool shuffled,
+                          uint32_t batch_rows, struct dms_batch_source *source);
+
 /* A pass of all tiles, of the kind that each one's `pass` says. */
 int dms_stage_run_pass(struct dms_stage_work *stage, struct dms_batch_source *source,
                        uint64_t epoch);

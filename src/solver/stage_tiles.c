@@ -12,12 +12,24 @@
 
 /* ---- passes ---- */
 
+int dms_stage_open_source(const struct dms_stage_work *stage, enum dms_role role, bool shuffled,
+                          uint32_t batch_rows, struct dms_batch_source *source)
+{
+    const struct dms_block *block = stage->block;
+    const struct dms_problem *problem = block->run->problem;
+    bool packed = block->run->engine->takes_packed && problem->open_packed;
+
+    return (packed ? problem->open_packed : problem->open)(
+        problem->context, role, shuffled, block->first, block->target_ct, batch_rows, source);
+}
+
 int dms_stage_run_pass(struct dms_stage_work *stage, struct dms_batch_source *source,
                        uint64_t epoch)
 {
     struct dms_panel *panel = &stage->panel;
     int rc = panel->engine->begin(panel);
 
+    panel->half_outputs = source->half_outputs;
     if (rc == DMS_OK)
         rc = source->seek(source->context, epoch);
     while (rc == DMS_OK) {
@@ -157,9 +169,8 @@ static int open_source(struct dms_stage_work *stage)
 
     if (stage->has_source)
         stage->source.close(stage->source.context);
-    rc = run->problem->open(run->problem->context, stage->role, saga, stage->block->first,
-                            stage->block->target_ct, saga ? run->saga_rows : run->batch_rows,
-                            &stage->source);
+    rc = dms_stage_open_source(stage, stage->role, saga, saga ? run->saga_rows : run->batch_rows,
+                               &stage->source);
     stage->has_source = rc == DMS_OK;
     return rc;
 }

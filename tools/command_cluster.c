@@ -27,7 +27,7 @@ static const char name[] = "cluster";
 struct request {
     struct fit_query query;
     const char *class_path, *one_class, *truth_path, *gamma_text, *output_path;
-    uint64_t cluster_ct, component_ct, restart_ct, thread_ct;
+    uint64_t cluster_ct, component_ct, restart_ct;
     bool has_cluster_ct, as_json;
     struct dms_cluster_options options;
 };
@@ -55,8 +55,8 @@ static int parse(int argc, char **argv, struct request *request)
                      "how often k-means begins anew (default 10)"),
         OPTION_COUNT("seed", 0, "S", &cluster->seed, NULL, "of k-means (default 0)"),
         FIT_QUERY_TARGET_NAME_OPTIONS(query),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&request->options.thread_ct,
+                       "threads to work with (default: one a processor)"),
         OPTION_BYTES("memory", 0, "BYTES", &cluster->memory_bytes, NULL,
                      "memory to use (default 4G)"),
         OPTION_TEXT("output", 'o', "FILE", &request->output_path,
@@ -72,18 +72,10 @@ static int parse(int argc, char **argv, struct request *request)
             "Divides the targets of a fit of STORE (a store or a manifest) into K clusters of\n"
             "targets that depend on the same training examples: spectral clustering of their\n"
             "weights, with similarities exp(-gamma distance^2).\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
 
-    if (status != TOOL_CONTINUE)
-        return status;
-    query->store = positionals[0];
-    query->fit_name = positionals[1];
-    return TOOL_CONTINUE;
+    return fit_query_parse(query, &usage, argc, argv);
 }
 
 static int interpret(struct request *request)
@@ -99,13 +91,10 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--gamma: '%s' is not a number above 0", request->gamma_text);
     if (request->restart_ct == 0 || request->restart_ct > UINT32_MAX)
         return tool_fail_usage(name, "--restarts: 1 to %u", UINT32_MAX);
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
     if (request->as_json && request->output_path && strcmp(request->output_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
     options->cluster_ct = (size_t)request->cluster_ct;
     options->restart_ct = (uint32_t)request->restart_ct;
-    options->thread_ct = (unsigned)request->thread_ct;
     return TOOL_CONTINUE;
 }
 

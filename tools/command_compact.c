@@ -4,7 +4,6 @@
 #include "commands.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 
 #include <dmstore.h>
@@ -62,15 +61,15 @@ static int compact(const char *path, struct dms_compact_options *options,
 int command_compact(int argc, char **argv)
 {
     const char *codec_given = NULL;
-    bool all = false, as_json = false;
-    uint64_t thread_ct = 0;
+    struct dms_compact_options compact_options = {0};
+    bool as_json = false;
     const struct tool_option options[] = {
         OPTION_TEXT("codec", 0, "CODEC", &codec_given,
                     "compress every chunk so and make it the store's codec: none, zstd, "
                     "zstd:LEVEL or auto"),
-        OPTION_FLAG("all", 0, &all, "rewrite every group, also where nothing is gained"),
-        OPTION_COUNT("threads", 0, "N", &thread_ct, NULL,
-                     "threads to use (default: one a processor)"),
+        OPTION_FLAG("all", 0, &compact_options.all,
+                    "rewrite every group, also where nothing is gained"),
+        OPTION_THREADS(&compact_options.thread_ct, "threads to use (default: one a processor)"),
         OPTION_FLAG("json", 0, &as_json, "print the report as JSON"),
         OPTION_END,
     };
@@ -84,7 +83,6 @@ int command_compact(int argc, char **argv)
         .positional_max = 1,
         .options = options,
     };
-    struct dms_compact_options compact_options = {0};
     struct dms_compact_result result = {0};
     struct dms_codec codec;
     char **positionals;
@@ -94,11 +92,7 @@ int command_compact(int argc, char **argv)
         return status;
     if (codec_given && dms_codec_parse(codec_given, &codec) < 0)
         return tool_fail_usage(name, "--codec: %s", dms_error_message());
-    if (thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: that many threads cannot be");
     compact_options.codec = codec_given ? &codec : NULL;
-    compact_options.all = all;
-    compact_options.thread_ct = (unsigned)thread_ct;
     if (compact(positionals[0], &compact_options, &result) < 0)
         return tool_fail_library(name);
     if (as_json)

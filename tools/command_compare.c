@@ -5,7 +5,6 @@
 #include "commands.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +28,6 @@ struct request {
     const char *b_store, *b_name; /* b_store NULL: that of a */
     const char *tops, *labels, *self, *csv_path;
     uint64_t *top_cts;
-    uint64_t thread_ct;
     bool no_lds, as_json;
     struct dms_compare_options options;
 };
@@ -60,11 +58,8 @@ static int interpret(struct request *request)
     if (request->tops && !parse_tops(request))
         return tool_fail_usage(name, "-k: '%s' is no list of numbers above 0, as in 10,50,100",
                                request->tops);
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
     if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
-    request->options.thread_ct = (unsigned)request->thread_ct;
     request->options.score = !request->no_lds;
     return TOOL_CONTINUE;
 }
@@ -83,8 +78,8 @@ static int parse(int argc, char **argv, struct request *request)
                     ".npy of the correct classes, where FITB was made with one"),
         OPTION_TEXT("self", 0, "FILE", &request->self,
                     ".npy of the targets' own examples, where FITB was made with one"),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&request->options.thread_ct,
+                       "threads to work with (default: one a processor)"),
         OPTION_BYTES("memory", 0, "BYTES", &request->options.memory_bytes, NULL,
                      "memory to use for LDS; targets go in blocks that fit (default 4G)"),
         OPTION_TEXT("output", 'o', "FILE", &request->csv_path,

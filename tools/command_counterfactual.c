@@ -5,7 +5,6 @@
 #include "commands.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +34,8 @@ struct request {
     struct tool_list remove;
     const char *by, *distances_path, *actual, *plan, *csv_path;
     int metric;
-    uint64_t seed, repeat_ct, first_id, thread_ct;
+    uint64_t seed, repeat_ct, first_id;
+    unsigned thread_ct;
     bool repeats_given, first_id_given, as_json;
     char *by_fit_name; /* of --by, without its target */
     uint64_t by_target;
@@ -84,8 +84,7 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_TEXT("actual", 0, "RUNS", &request->actual,
                     "compare with the retrained models in the store RUNS: without --remove, with "
                     "all of their training sets"),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&request->thread_ct, "threads to work with (default: one a processor)"),
         OPTION_TEXT("output", 'o', "FILE", &request->csv_path,
                     "write a line a target and set, as CSV; '-': instead of the report"),
         OPTION_FLAG("json", 0, &request->as_json, "print the report as JSON"),
@@ -99,18 +98,10 @@ static int parse(int argc, char **argv, struct request *request)
             "from the full training set: minus the sum of their weights. Plans models that\n"
             "are to be retrained without them, and compares predicted changes with those of\n"
             "models that were.\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
 
-    if (status != TOOL_CONTINUE)
-        return status;
-    request->query.store = positionals[0];
-    request->query.fit_name = positionals[1];
-    return TOOL_CONTINUE;
+    return fit_query_parse(&request->query, &usage, argc, argv);
 }
 
 /* Parses --remove, or what stands for it. */
@@ -163,8 +154,6 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--repeats: at least 1");
     if (request->by && request->actual && request->remove.item_ct == 0)
         return tool_fail_usage(name, "--by chooses what --remove removes: give --remove, too");
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
     if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
     status = parse_by(request);
@@ -218,7 +207,7 @@ static int open_retrained(struct request *request)
                                request->query.fit_name);
     options->labels = request->query.targets_are.labels;
     options->label_ct = options->labels ? request->query.targets_are.count : 0;
-    options->thread_ct = (unsigned)request->thread_ct;
+    options->thread_ct = request->thread_ct;
     if (excludes && strcmp(excludes, "yes") == 0)
         tool_warn(name,
                   "fit '%s' is about models that have not seen the target itself; retrained "
@@ -307,8 +296,8 @@ static int check_extrapolation(struct request *request)
 {
     uint64_t example_ct = request->query.header->example_ct;
     struct dms_subset_sizes sizes;
-    int code = dms_fit_subset_sizes(request->query.snapshot, request->query.fit,
-                                    (unsigned)request->thread_ct, &sizes);
+    int code = dms_fit_subset_sizes(request->query.snapshot, request->query.fit, request->thread_ct,
+                                    &sizes);
 
     if (code < 0)
         return code;

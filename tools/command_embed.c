@@ -5,7 +5,6 @@
 #include "commands.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +26,7 @@ struct request {
     const char *other_name; /* of --project, or NULL */
     const char *scores_path, *components_path, *mean_path;
     const char *fit_name; /* of the components, or NULL */
-    uint64_t component_ct, thread_ct;
+    uint64_t component_ct;
     bool has_component_ct, as_json;
     struct dms_pca_options options;
     char *command_line;
@@ -64,8 +63,8 @@ static int parse(int argc, char **argv, struct request *request)
                     "write the mean that was taken from each row as .npy"),
         OPTION_TEXT("name", 0, "FIT3", &request->fit_name, "keep the components as a fit"),
         FIT_QUERY_TARGET_NAME_OPTIONS(query),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&request->options.thread_ct,
+                       "threads to work with (default: one a processor)"),
         OPTION_BYTES("memory", 0, "BYTES", &request->options.memory_bytes, NULL,
                      "memory that the components may take (default 4G)"),
         OPTION_FLAG("json", 0, &request->as_json, "print the report as JSON"),
@@ -79,29 +78,18 @@ static int parse(int argc, char **argv, struct request *request)
             "manifest), each target being the vector of its weights, and the coordinates of\n"
             "targets in them. FIT may also be components that --name has kept: then give\n"
             "--project.\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
 
-    if (status != TOOL_CONTINUE)
-        return status;
-    query->store = positionals[0];
-    query->fit_name = positionals[1];
-    return TOOL_CONTINUE;
+    return fit_query_parse(query, &usage, argc, argv);
 }
 
 static int interpret(struct request *request)
 {
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
     if (request->as_json && request->scores_path && strcmp(request->scores_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
     if (!request->has_component_ct && !request->other_name)
         return tool_fail_usage(name, "--pca K is missing");
-    request->options.thread_ct = (unsigned)request->thread_ct;
     request->options.component_ct = (size_t)request->component_ct;
     return TOOL_CONTINUE;
 }

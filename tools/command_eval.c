@@ -27,7 +27,7 @@ struct request {
     char **fit_names;
     size_t fit_ct;
     const char *targets, *labels, *self, *csv_path;
-    uint64_t bootstrap_ct, thread_ct;
+    uint64_t bootstrap_ct;
     bool as_json;
     struct dms_evaluate_options options;
 };
@@ -44,8 +44,8 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_COUNT("bootstrap", 0, "N", &request->bootstrap_ct, NULL,
                      "resamples for the 95% intervals (default 1000; 0: none)"),
         OPTION_COUNT("seed", 0, "S", &request->options.seed, NULL, "of the resamples (default 0)"),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&request->options.thread_ct,
+                       "threads to work with (default: one a processor)"),
         OPTION_BYTES("memory", 0, "BYTES", &request->options.memory_bytes, NULL,
                      "memory to use; targets go in blocks that fit (default 4G)"),
         OPTION_TEXT("output", 'o', "FILE", &request->csv_path,
@@ -87,12 +87,9 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--targets: '%s' is not a range FIRST:END", request->targets);
     if (request->bootstrap_ct > UINT32_MAX)
         return tool_fail_usage(name, "--bootstrap: at most %u resamples", UINT32_MAX);
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
     if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
     options->bootstrap_ct = (uint32_t)request->bootstrap_ct;
-    options->thread_ct = (unsigned)request->thread_ct;
     return TOOL_CONTINUE;
 }
 

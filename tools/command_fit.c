@@ -35,7 +35,7 @@ struct request {
     const char *part_path; /* -o; NULL: into the store */
     const char *targets, *lambda, *lambda_file, *labels, *self, *tolerance, *lambda_min_ratio;
     const char *checkpoint, *log;
-    uint64_t lambda_ct, thread_ct;
+    uint64_t lambda_ct;
     bool lambda_ct_given, rows_used_given, seed_given, max_epochs_given;
     bool is_ols;
     bool no_standardize, no_refit, resume, allow_uncertified, as_json;
@@ -138,10 +138,7 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--lambdas: from 1 to a million there can be");
     if (request->rows_used_given && options->rows_used == 0)
         return tool_fail_usage(name, "--rows-used: 0 models cannot train");
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: that many threads cannot be");
     options->lambda_ct = (uint32_t)request->lambda_ct;
-    options->thread_ct = (unsigned)request->thread_ct;
     options->exclude_self |= request->self != NULL;
     options->standardize = !request->no_standardize;
     options->refit = !request->no_refit;
@@ -224,8 +221,7 @@ static int parse(int argc, char **argv, struct request *request)
                     ".npy: the correct class of each target, for logits"),
         OPTION_CHOICE("device", 0, "cpu|cuda|auto", &request->device, device_words,
                       "where to compute (default auto)"),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to use (default: one a processor)"),
+        OPTION_THREADS(&fit->thread_ct, "threads to use (default: one a processor)"),
         OPTION_BYTES("memory", 0, "BYTES", &fit->memory_bytes, NULL,
                      "memory to use; what does not fit is done in blocks of targets (default 4G)"),
         OPTION_COUNT("seed", 0, "S", &fit->seed, &request->seed_given,

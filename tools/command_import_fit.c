@@ -5,7 +5,6 @@
 #include "commands.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +29,6 @@ struct request {
     const char *directory; /* what `dmstore export-fit` wrote; fills what is not given */
     const char *weight, *indptr, *indices, *data, *bias, *targets;
     const char *labels, *self, *like, *source, *scale;
-    uint64_t thread_ct;
     bool transposed, negate, as_json;
     int transform;
     double factor;
@@ -94,9 +92,6 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--like takes the models and the output of the other fit: "
                                      "--holdout, --validation, --transform and --exclude-self "
                                      "cannot be given with it");
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
-    options->thread_ct = (unsigned)request->thread_ct;
     options->transform = (enum dms_transform)request->transform;
     options->exclude_self |= request->self != NULL;
     return TOOL_CONTINUE;
@@ -144,8 +139,7 @@ static int parse(int argc, char **argv, struct request *request)
                     "implies --exclude-self"),
         OPTION_TEXT("source", 0, "TEXT", &request->source,
                     "where the weights come from, to be kept with them"),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&fit->thread_ct, "threads to work with (default: one a processor)"),
         OPTION_BYTES("memory", 0, "BYTES", &fit->memory_bytes, NULL,
                      "memory to use for the means of the outputs (default 4G)"),
         OPTION_FLAG("json", 0, &request->as_json, "print the summary as JSON"),

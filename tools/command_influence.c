@@ -5,7 +5,6 @@
 #include "commands.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,7 +24,6 @@ static const char name[] = "influence";
 struct request {
     const char *store;
     const char *targets, *labels, *self, *threshold;
-    uint64_t thread_ct;
     bool rows_used_given, as_json;
     int transform; /* a word; -1: not given */
     struct dms_fit_options options;
@@ -76,9 +74,6 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--targets: '%s' is not a range FIRST:END", request->targets);
     if (request->rows_used_given && options->rows_used == 0)
         return tool_fail_usage(name, "--rows-used: 0 models have no influences");
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
-    options->thread_ct = (unsigned)request->thread_ct;
     options->exclude_self |= request->self != NULL;
     return interpret_transform(request);
 }
@@ -107,8 +102,7 @@ static int parse(int argc, char **argv, struct request *request)
                       "influences on margins of logits, or on correctness (as --threshold 0)"),
         OPTION_TEXT("labels", 0, "FILE", &request->labels,
                     ".npy: the correct class of each target, for logits"),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to use (default: one a processor)"),
+        OPTION_THREADS(&fit->thread_ct, "threads to use (default: one a processor)"),
         OPTION_BYTES("memory", 0, "BYTES", &fit->memory_bytes, NULL,
                      "memory to use; targets go in blocks that fit (default 4G)"),
         OPTION_FLAG("json", 0, &request->as_json, "print the summary as JSON"),

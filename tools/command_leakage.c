@@ -128,18 +128,11 @@ static int parse(int argc, char **argv, struct request *request)
         .description =
             "Prints pairs of a target and a training example that may be the same, or of the\n"
             "same scene: those whose weight stands out among the weights of the target.\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
+    int status = fit_query_parse(&request->query, &usage, argc, argv);
 
-    if (status != TOOL_CONTINUE)
-        return status;
-    request->query.store = positionals[0];
-    request->query.fit_name = positionals[1];
-    return interpret(request);
+    return status == TOOL_CONTINUE ? interpret(request) : status;
 }
 
 /* ---- finding ---- */

@@ -131,15 +131,14 @@ out:
 
 int command_merge(int argc, char **argv)
 {
+    struct dms_write_options write_options = {0};
     int on_duplicate = DMS_DUPLICATE_ERROR;
-    uint64_t thread_ct = 0;
     bool as_json = false;
     const struct tool_option options[] = {
         OPTION_CHOICE("on-duplicate", 0, "error|keep|replace", &on_duplicate,
                       tool_on_duplicate_words,
                       "what to do with an id that is in DEST with other bytes (default error)"),
-        OPTION_COUNT("threads", 0, "N", &thread_ct, NULL,
-                     "threads to use (default: one a processor)"),
+        OPTION_THREADS(&write_options.thread_ct, "threads to use (default: one a processor)"),
         OPTION_FLAG("json", 0, &as_json, "print the report as JSON"),
         OPTION_END,
     };
@@ -153,17 +152,13 @@ int command_merge(int argc, char **argv)
         .positional_max = SIZE_MAX,
         .options = options,
     };
-    struct dms_write_options write_options = {0};
     char **positionals;
     size_t positional_ct;
     int status = tool_options_parse(&usage, argc, argv, &positionals, &positional_ct);
 
     if (status != TOOL_CONTINUE)
         return status;
-    if (thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: that many threads cannot be");
     write_options.on_duplicate = (enum dms_on_duplicate)on_duplicate;
-    write_options.thread_ct = (unsigned)thread_ct;
     if (merge(positionals, positional_ct - 1, &write_options, as_json) < 0)
         return tool_fail_library(name);
     return tool_finish_output(name, TOOL_OK);

@@ -5,7 +5,6 @@
 #include "commands.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +30,7 @@ struct request {
     bool keep_all;
     const char *output;
     bool as_json;
-    uint64_t thread_ct;
+    unsigned thread_ct;
 };
 
 /* A prediction under way. */
@@ -57,8 +56,6 @@ static int check(const struct request *request)
         return tool_fail_usage(name,
                                "give one of --masks, --subset, --remove and --keep-all, to say "
                                "for which subset");
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
     if (request->as_json && request->output && strcmp(request->output, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
     return TOOL_CONTINUE;
@@ -78,8 +75,7 @@ static int parse(int argc, char **argv, struct request *request)
                     "names of the targets: text, a line each"),
         OPTION_TEXT("target-labels", 0, "FILE", &request->query.target_labels,
                     ".npy of the targets' classes"),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&request->thread_ct, "threads to work with (default: one a processor)"),
         OPTION_TEXT("output", 'o', "FILE", &request->output,
                     "write predictions to FILE: .npy, float64 (subsets x targets), else CSV; '-': "
                     "CSV instead of the report"),
@@ -93,18 +89,11 @@ static int parse(int argc, char **argv, struct request *request)
             "Prints what the datamodels of FIT predict for subsets of the training set of\n"
             "STORE (a store or a manifest): bias + sum of the weights of its examples, for\n"
             "all fitted targets unless --target names some.\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
+    int status = fit_query_parse(&request->query, &usage, argc, argv);
 
-    if (status != TOOL_CONTINUE)
-        return status;
-    request->query.store = positionals[0];
-    request->query.fit_name = positionals[1];
-    return check(request);
+    return status == TOOL_CONTINUE ? check(request) : status;
 }
 
 /* ---- one subset ---- */
@@ -139,7 +128,7 @@ static int predict(const struct work *work, const uint8_t *masks, size_t mask_ct
     const struct fit_query *query = work->query;
 
     return dms_predict_masks(query->fit, query->positions, query->position_ct, masks, mask_ct,
-                             work->mask_bytes, (unsigned)work->request->thread_ct, predictions);
+                             work->mask_bytes, work->request->thread_ct, predictions);
 }
 
 static void note_size(struct predicted_subsets *subsets, const uint8_t *mask, size_t mask_bytes)
@@ -156,7 +145,7 @@ static int warn(const struct work *work, const char *subject, struct predicted_s
 {
     struct dms_subset_sizes sizes;
     int code = dms_fit_subset_sizes(work->query->snapshot, work->query->fit,
-                                    (unsigned)work->request->thread_ct, &sizes);
+                                    work->request->thread_ct, &sizes);
 
     if (code == 0 && subsets->smallest <= subsets->largest)
         subsets->extrapolate =

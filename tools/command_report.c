@@ -4,7 +4,6 @@
 #include "commands.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +29,8 @@ static const char name[] = "report";
 struct request {
     struct fit_query query;
     const char *path, *self, *images, *target_images;
-    uint64_t example_ct, thread_ct, memory_bytes;
+    uint64_t example_ct, memory_bytes;
+    unsigned thread_ct;
 };
 
 static int parse(int argc, char **argv, struct request *request)
@@ -48,8 +48,7 @@ static int parse(int argc, char **argv, struct request *request)
         FIT_QUERY_NAME_OPTIONS(&request->query),
         OPTION_TEXT("self", 0, "FILE", &request->self,
                     ".npy of the targets' own examples, for a fit that was made with one"),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&request->thread_ct, "threads to work with (default: one a processor)"),
         OPTION_BYTES("memory", 0, "BYTES", &request->memory_bytes, NULL,
                      "memory to use for the scores (default 4G)"),
         OPTION_END,
@@ -61,23 +60,16 @@ static int parse(int argc, char **argv, struct request *request)
             "Writes a page about a fit of STORE (a store or a manifest): what was fitted, how\n"
             "well it predicts, how sparse it is, which training examples matter. The page is\n"
             "one HTML file that loads nothing else.\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
+    int status = fit_query_parse(&request->query, &usage, argc, argv);
 
     if (status != TOOL_CONTINUE)
         return status;
-    request->query.store = positionals[0];
-    request->query.fit_name = positionals[1];
     if (!request->path)
         return tool_fail_usage(name, "--output FILE is missing");
     if (request->example_ct > EXAMPLE_CT_MAX)
         return tool_fail_usage(name, "--count: at most %d examples of each sign", EXAMPLE_CT_MAX);
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
     return TOOL_CONTINUE;
 }
 
@@ -108,7 +100,7 @@ static int gather(const struct request *request, struct fit_findings *findings)
     int64_t *self = NULL;
     struct progress progress;
     struct fit_findings_options options = {
-        .thread_ct = (unsigned)request->thread_ct,
+        .thread_ct = request->thread_ct,
         .memory_bytes = request->memory_bytes,
         .example_ct = (size_t)request->example_ct,
         .progress = show_progress,

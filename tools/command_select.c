@@ -75,17 +75,12 @@ static int parse(int argc, char **argv, struct request *request)
         .description =
             "Chooses the K training examples of which a fit of STORE (a store or a manifest)\n"
             "predicts the smallest or largest mean output over targets.\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
+    int status = fit_query_parse(query, &usage, argc, argv);
 
     if (status != TOOL_CONTINUE)
         return status;
-    query->store = positionals[0];
-    query->fit_name = positionals[1];
     if (request->minimize == request->maximize)
         return tool_fail_usage(name, "give either --minimize or --maximize");
     if (!request->has_example_ct || request->example_ct == 0)

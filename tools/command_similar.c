@@ -4,7 +4,6 @@
 #include "commands.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +20,8 @@ static const char name[] = "similar";
 /* The command line. */
 struct request {
     struct fit_query query;
-    uint64_t similar_ct, component_ct, thread_ct;
+    uint64_t similar_ct, component_ct;
+    unsigned thread_ct;
     bool keep_length, as_json;
     const char *csv_path;
 };
@@ -45,8 +45,7 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_FLAG("no-normalize", 0, &request->keep_length,
                     "with --pca: components of the weights as they are"),
         FIT_QUERY_TARGET_NAME_OPTIONS(query),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&request->thread_ct, "threads to work with (default: one a processor)"),
         OPTION_TEXT("output", 'o', "FILE", &request->csv_path,
                     "write a table, a line a pair, as CSV; '-': instead of the report"),
         OPTION_FLAG("json", 0, &request->as_json, "print the report as JSON"),
@@ -58,18 +57,10 @@ static int parse(int argc, char **argv, struct request *request)
         .description =
             "Finds the targets of a fit of STORE (a store or a manifest) whose weights are\n"
             "most like those of a target: by the cosine of the angle between them.\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
 
-    if (status != TOOL_CONTINUE)
-        return status;
-    query->store = positionals[0];
-    query->fit_name = positionals[1];
-    return TOOL_CONTINUE;
+    return fit_query_parse(query, &usage, argc, argv);
 }
 
 static int interpret(const struct request *request)
@@ -80,8 +71,6 @@ static int interpret(const struct request *request)
         return tool_fail_usage(name, "-k: at least one");
     if (request->keep_length && request->component_ct == 0)
         return tool_fail_usage(name, "--no-normalize goes with --pca only");
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
     if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
     return TOOL_CONTINUE;
@@ -208,7 +197,7 @@ static int find_components(const struct request *request, struct dms_pca **pca)
     dms_pca_options_init(&options);
     options.component_ct = (size_t)request->component_ct;
     options.keep_length = request->keep_length;
-    options.thread_ct = (unsigned)request->thread_ct;
+    options.thread_ct = request->thread_ct;
     code = dms_pca_create(fit, all, target_ct, &options, pca);
     free(all);
     return code;
@@ -223,7 +212,7 @@ static int search(const struct request *request, struct found *found)
     int code;
 
     dms_similar_options_init(&options);
-    options.thread_ct = (unsigned)request->thread_ct;
+    options.thread_ct = request->thread_ct;
     options.similar_ct = request->similar_ct < target_ct ? request->similar_ct : target_ct;
     found->similar_ct = options.similar_ct;
     found->similar = calloc(query->position_ct + 1, options.similar_ct * sizeof(*found->similar));

@@ -34,7 +34,7 @@ struct request {
     bool all;
     const char *self, *csv_path;
     int m0;
-    uint64_t thread_ct;
+    unsigned thread_ct;
     bool as_json;
     uint64_t example_ct; /* to print of a target */
     bool example_ct_given;
@@ -59,8 +59,7 @@ static int parse(int argc, char **argv, struct request *request)
         FIT_QUERY_NAME_OPTIONS(&request->query),
         OPTION_TEXT("self", 0, "FILE", &request->self,
                     ".npy of the targets' own examples, for a fit that was made with one"),
-        OPTION_COUNT("threads", 0, "N", &request->thread_ct, NULL,
-                     "threads to work with (default: one a processor)"),
+        OPTION_THREADS(&request->thread_ct, "threads to work with (default: one a processor)"),
         OPTION_TEXT("output", 'o', "FILE", &request->csv_path,
                     "write a table with one line a target as CSV; '-': instead of the report"),
         OPTION_FLAG("json", 0, &request->as_json, "print the report as JSON"),
@@ -89,18 +88,10 @@ static int parse(int argc, char **argv, struct request *request)
             "Estimates how many training examples would have to be removed until models\n"
             "get a target wrong: from the weights of FIT, or with --plan and --actual from\n"
             "models that were really retrained. STORE is a store or a manifest.\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
 
-    if (status != TOOL_CONTINUE)
-        return status;
-    request->query.store = positionals[0];
-    request->query.fit_name = positionals[1];
-    return TOOL_CONTINUE;
+    return fit_query_parse(&request->query, &usage, argc, argv);
 }
 
 /* ---- the command line ---- */
@@ -149,8 +140,6 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--all and --target cannot both be given");
     if (request->all || (!query->targets && !request->actual))
         query->targets = "all";
-    if (request->thread_ct > UINT_MAX)
-        return tool_fail_usage(name, "--threads: at most %u threads", UINT_MAX);
     if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
     if (!request->grid_text) {
@@ -180,7 +169,7 @@ static void set_options(const struct request *request, const int64_t *self, size
     options->label_ct = targets_are->labels ? (size_t)targets_are->count : 0;
     options->self = self;
     options->self_ct = self_ct;
-    options->thread_ct = (unsigned)request->thread_ct;
+    options->thread_ct = request->thread_ct;
 }
 
 /* ---- estimates ---- */
@@ -198,7 +187,7 @@ static int find_extrapolation(const struct request *request, struct support_esti
         predicted = estimates->supports[i].m0_source == DMS_M0_DATAMODEL;
     if (!predicted)
         return 0;
-    code = dms_fit_subset_sizes(query->snapshot, query->fit, (unsigned)request->thread_ct, &sizes);
+    code = dms_fit_subset_sizes(query->snapshot, query->fit, request->thread_ct, &sizes);
     if (code < 0)
         return code;
     estimates->extrapolates = dms_subsets_extrapolate(&sizes, example_ct, example_ct);

@@ -76,18 +76,11 @@ static int parse(int argc, char **argv, struct request *request)
         .description =
             "Prints the training examples that have the largest positive weights in the\n"
             "datamodels of targets, those that the models take to be most like the target.\n",
-        .positional_min = 2,
-        .positional_max = 2,
         .options = options,
     };
-    char **positionals;
-    int status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
+    int status = fit_query_parse(&request->query, &usage, argc, argv);
 
-    if (status != TOOL_CONTINUE)
-        return status;
-    request->query.store = positionals[0];
-    request->query.fit_name = positionals[1];
-    return check(request);
+    return status == TOOL_CONTINUE ? check(request) : status;
 }
 
 /* ---- one target ---- */

@@ -8,6 +8,22 @@
 #include "index_list.h"
 #include "report.h"
 
+int fit_query_parse(struct fit_query *query, const struct tool_usage *usage, int argc, char **argv)
+{
+    struct tool_usage store_and_fit = *usage;
+    char **positionals;
+    int status;
+
+    store_and_fit.positional_min = 2;
+    store_and_fit.positional_max = 2;
+    status = tool_options_parse(&store_and_fit, argc, argv, &positionals, NULL);
+    if (status != TOOL_CONTINUE)
+        return status;
+    query->store = positionals[0];
+    query->fit_name = positionals[1];
+    return TOOL_CONTINUE;
+}
+
 /* Those of the list that the fit has when it is a range, else all of them. */
 static int find_positions(struct fit_query *query, const struct index_list *list)
 {

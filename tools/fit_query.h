@@ -9,12 +9,13 @@
  *         OPTION_END,
  *     };
  *     ...
- *     query.store = positionals[0], query.fit_name = positionals[1];
+ *     status = fit_query_parse(&query, &usage, argc, argv);
+ *     ...
  *     code = fit_query_open(&query);
  *     ...
  *     fit_query_close(&query);
  *
- * Functions return 0 or a negative enum dms_error with the message set (see report.h).
+ * The other functions return 0 or a negative enum dms_error with the message set (see report.h).
  */
 #ifndef DMSTORE_TOOLS_FIT_QUERY_H
 #define DMSTORE_TOOLS_FIT_QUERY_H
@@ -22,6 +23,7 @@
 #include <dmstore.h>
 
 #include "index_names.h"
+#include "options.h"
 
 struct fit_query {
     /* The command line. */
@@ -55,6 +57,10 @@ struct fit_query {
         OPTION_TEXT("labels", 0, "FILE", &(query)->labels,            \
                     ".npy of the training examples' classes"),        \
         FIT_QUERY_TARGET_NAME_OPTIONS(query)
+
+/* Parses a command line whose arguments are STORE and FIT, whatever usage says of their number.
+ * Returns what tool_options_parse returns. */
+int fit_query_parse(struct fit_query *query, const struct tool_usage *usage, int argc, char **argv);
 
 /* Opens everything; fit_query_close ends it, also after a failure. Of a range, or of "all", those
  * targets are meant that the fit has (NOT_FOUND: none); each target that is named by its number

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,6 +165,19 @@ static int set_choice(const struct tool_usage *usage, const struct tool_option *
     return fail_value(usage, option, text, wanted);
 }
 
+static int set_threads(const struct tool_usage *usage, const struct tool_option *option,
+                       const char *text)
+{
+    uint64_t number;
+
+    if (!tool_parse_number(text, 0, &number))
+        return fail_value(usage, option, text, "a number of threads");
+    if (number > UINT_MAX)
+        return tool_fail_usage(usage->command, "--%s: at most %u threads", option->name, UINT_MAX);
+    *option->value.threads = (unsigned)number;
+    return TOOL_CONTINUE;
+}
+
 static int set_value(const struct tool_usage *usage, const struct tool_option *option,
                      const char *text)
 {
@@ -188,6 +202,8 @@ static int set_value(const struct tool_usage *usage, const struct tool_option *o
             return fail_value(usage, option, text,
                               "a number of bytes (K, M and G stand for powers of 1024)");
         break;
+    case TOOL_OPTION_THREADS:
+        return set_threads(usage, option, text);
     case TOOL_OPTION_CHOICE:
         return set_choice(usage, option, text);
     }

@@ -35,12 +35,13 @@ struct tool_list {
 void tool_list_free(struct tool_list *list);
 
 enum tool_option_kind {
-    TOOL_OPTION_FLAG,   /* no argument: sets true */
-    TOOL_OPTION_TEXT,   /* any text */
-    TOOL_OPTION_LIST,   /* any text, may be repeated */
-    TOOL_OPTION_COUNT,  /* a number; K, M, G are powers of 1000 */
-    TOOL_OPTION_BYTES,  /* a number of bytes; K, M, G are powers of 1024 */
-    TOOL_OPTION_CHOICE, /* one of a few words */
+    TOOL_OPTION_FLAG,    /* no argument: sets true */
+    TOOL_OPTION_TEXT,    /* any text */
+    TOOL_OPTION_LIST,    /* any text, may be repeated */
+    TOOL_OPTION_COUNT,   /* a number; K, M, G are powers of 1000 */
+    TOOL_OPTION_BYTES,   /* a number of bytes; K, M, G are powers of 1024 */
+    TOOL_OPTION_THREADS, /* a number of threads */
+    TOOL_OPTION_CHOICE,  /* one of a few words */
 };
 
 struct tool_option {
@@ -54,6 +55,7 @@ struct tool_option {
         const char **text;
         struct tool_list *list;
         uint64_t *number;
+        unsigned *threads;
         int *choice; /* index in `choices` */
     } value;
     bool *given;                /* NULL, or set when the option is there */
@@ -85,6 +87,11 @@ struct tool_option {
     {                                                                                             \
         .name = (name_), .letter = (letter_), .kind = TOOL_OPTION_BYTES, .argument = (argument_), \
         .help = (help_), .value.number = (number_), .given = (given_)                             \
+    }
+#define OPTION_THREADS(threads_, help_)                                                   \
+    {                                                                                     \
+        .name = "threads", .kind = TOOL_OPTION_THREADS, .argument = "N", .help = (help_), \
+        .value.threads = (threads_)                                                       \
     }
 #define OPTION_CHOICE(name_, letter_, argument_, choice_, choices_, help_)                         \
     {                                                                                              \

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # From a fresh checkout to datamodels of real models: builds dmstore, trains 21,000 models on random halves of 1,400 images
 # of handwritten digits in several processes that append to one store, fits a datamodel for each of 397 other images,
-# evaluates them on models that were held out, and draws which training images help and harm. Every command is shown
-# before it runs. Takes a build and a minute or two, and changes nothing outside DIR, except that it installs the packages
-# that a build needs where they are missing (root or sudo).
+# evaluates them on models that were held out, draws which training images help and harm, asks them some questions, and
+# writes a page about them. Every command is shown before it runs. Takes a build and two or three minutes, and changes
+# nothing outside DIR, except that it installs the packages that a build needs where they are missing (root or sudo).
 #
 #   tools/quickstart.sh [--build-dir DIR]     DIR: default build/quickstart in the source tree
 set -euo pipefail
@@ -128,7 +128,17 @@ run dmstore eval digits.dms knn
 say "8. What do they say? Three images, each beside the training images that help it and harm it most."
 run digits show digits.dms knn --data digits.csv
 
-say "9. The same as NumPy arrays. The subsets are those that 'dmstore sample' draws, so a second store needs 16 bytes for each."
+say "9. Datamodels answer questions without a model being trained: which images make this 5 a 5; what removing them would do;
+   on how few images a prediction hangs; and how much is lost with a simpler estimate, the difference of two means."
+run digits files --data digits.csv -o files
+about=(--names files/train_names.txt --target-names files/names.txt)
+run dmstore top digits.dms knn --target 210 -k 5 "${about[@]}"
+run dmstore counterfactual digits.dms knn --target 210 --remove top:10 --remove bottom:10
+run dmstore support digits.dms knn --target 208:214
+run dmstore influence digits.dms --output test_margins --name influence --holdout 1000
+run dmstore eval digits.dms knn influence
+
+say "10. The same as NumPy arrays. The subsets are those that 'dmstore sample' draws, so a second store needs 16 bytes for each."
 run dmstore export digits.dms --masks masks.npy --output test_margins=test_margins.npy
 run dmstore sample --examples 1400 --alpha 0.5 --seed 1 --count 21000 -o drawn.npy
 run cmp masks.npy drawn.npy
@@ -136,18 +146,29 @@ run dmstore create small.dms --examples 1400 --output test_margins:397:f16
 run dmstore ingest small.dms --masks masks.npy --output test_margins=test_margins.npy --sampled 0.5:1
 run du -sh masks.npy test_margins.npy digits.dms small.dms
 
+say "11. All of it on one page, for the browser."
+run dmstore report digits.dms knn -o report.html --images files/train_images.npy --target-images files/images.npy \
+    "${about[@]}" --labels files/train_labels.npy --target-labels files/labels.npy
+
 cat <<END
 
-That was it. What to try next, in $build_dir/example:
+That was it. Open the page:  file://$build_dir/example/report.html
+
+What to try next, in $build_dir/example:
 
   export PATH=$build_dir:$build_dir/tools/demo:\$PATH
   digits show digits.dms knn --data digits.csv --target 101     another image
   dmstore fits digits.dms knn                                   what the fit was made of
+  dmstore leakage digits.dms knn                                images that may be near-duplicates of training images
+  dmstore embed digits.dms knn --pca 10 -o z.npy                what the images depend on, in ten numbers each
   dmstore export-fit digits.dms knn -o knn                      its weights as NumPy files
   dmstore get digits.dms --id 7                                 one model: its subset and its margins
   dmstore compact digits.dms --codec zstd:3                     smaller, for the archive
   digits train --help                                           other models: ridge classifiers, other sizes of subset
   dmstore --help                                                all commands; each has --help and a man page
+
+Really remove images, retrain, and compare with what was predicted:
+  $source_dir/tools/examples/confirm_counterfactuals.sh --build-dir $build_dir
 
 To install it under /usr/local:  make -C $build_dir install
 To run all of its tests:         $source_dir/tools/check.sh

@@ -114,7 +114,8 @@ DMS_API int dms_store_begin_fit(dms_store *store, const struct dms_fit_header *h
 
 /* Adds a part to its fit in one durable commit, beginning the fit if it is not there. Targets that
  * are there with the very same numbers are skipped (a job that ran twice); with other numbers:
- * EXISTS, and nothing is added. *added_ct (may be NULL): targets that are new. */
+ * EXISTS, and nothing is added. A large part becomes several of about 4 MiB in the store, each with
+ * its own hash. *added_ct (may be NULL): targets that are new. */
 DMS_API int dms_store_merge_fit(dms_store *store, const dms_fit_part *part, uint64_t *added_ct);
 
 /* Removes a fit with all its parts. NOT_FOUND. */

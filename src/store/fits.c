@@ -20,8 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Smaller parts go to the log, under the writer lock; larger ones to a bulk segment, before it. */
+/* What is smaller goes to the log, under the writer lock; else to a bulk segment, before it. */
 #define LOG_PART_BYTES (UINT64_C(1) << 20)
+
+/* A part is read whole, to check its hash, before any of its targets is lent, and damage to a byte
+ * costs all of them: what comes in one piece is kept in parts of about this size. */
+#define PART_BYTES (UINT64_C(4) << 20)
 
 /* A number that no fit and no part had or will have: 62 random bits, and not 0. */
 static int number_make(uint64_t *number)
@@ -166,17 +170,24 @@ int dms_store_begin_fit(dms_store *store, const struct dms_fit_header *header)
 
 /* ---- adding a part ---- */
 
+/* Some of the new targets, as a part of the store. */
+struct piece {
+    dms_fit_part content; /* what it points to is the caller's part's */
+    uint64_t number;
+    struct dms_coded_part coded;
+    struct dms_buffer runs; /* its targets */
+    uint32_t run_bytes;
+};
+
 /* A part on its way into the store, as the store was when it was looked at. */
 struct addition {
     struct dms_store *store;
     dms_fit_part fresh; /* the targets that are new; what it points to is the caller's part's */
     bool is_begun;      /* the fit was there */
     uint64_t fit;       /* its number, or the one it will have */
-    uint64_t part;
-    struct dms_coded_part coded;
-    struct dms_buffer runs; /* the new targets */
-    uint32_t run_bytes;
-    struct dms_segment_writer writer; /* of a bulk segment that holds the part already */
+    struct piece *pieces;
+    size_t piece_ct, piece_capacity;
+    struct dms_segment_writer writer; /* of a bulk segment that holds the pieces already */
     bool is_written;
 };
 
@@ -255,31 +266,98 @@ static int look(struct addition *addition, const dms_fit_part *part)
     return status;
 }
 
-/* Encodes the new targets, and the list of them. */
-static int code(struct addition *addition)
+static void clear_pieces(struct addition *addition)
+{
+    for (size_t k = 0; k < addition->piece_ct; k++) {
+        dms_buffer_free(&addition->pieces[k].runs);
+        dms_coded_part_clear(&addition->pieces[k].coded);
+    }
+    addition->piece_ct = 0;
+}
+
+/* About what a target takes in a part. */
+static uint64_t target_bytes(const struct dms_fitted_target *target)
+{
+    return 100 + 12 * (uint64_t)target->weight_ct + 28 * (uint64_t)target->path_ct;
+}
+
+/* Divides the new targets among pieces. */
+static int cut(struct addition *addition)
 {
     const dms_fit_part *fresh = &addition->fresh;
-    uint64_t *targets = dms_alloc(fresh->target_ct, sizeof *targets);
+    struct piece *piece = NULL;
+    uint64_t piece_bytes = 0;
+    int status = 0;
+    clear_pieces(addition);
+    for (size_t k = 0; status == 0 && k < fresh->target_ct; k++) {
+        uint64_t bytes = target_bytes(fresh->targets[k]);
+        if (!piece || piece_bytes + bytes > PART_BYTES) {
+            status = dms_grow((void **)&addition->pieces, &addition->piece_capacity,
+                              addition->piece_ct + 1, sizeof *addition->pieces);
+            if (status != 0) {
+                break;
+            }
+            piece = &addition->pieces[addition->piece_ct++];
+            *piece = (struct piece){.content = *fresh};
+            piece->content.targets += k;
+            piece->content.target_ct = 0;
+            piece_bytes = 0;
+        }
+        piece->content.target_ct++;
+        piece_bytes += bytes;
+    }
+    return status;
+}
+
+/* Encodes the targets of a piece, and the list of them. */
+static int code_piece(const struct addition *addition, struct piece *piece)
+{
+    size_t target_ct = piece->content.target_ct;
+    uint64_t *targets = dms_alloc(target_ct, sizeof *targets);
     if (!targets) {
         return DMS_ERR_NO_MEMORY;
     }
-    for (size_t k = 0; k < fresh->target_ct; k++) {
-        targets[k] = fresh->targets[k]->target;
+    for (size_t k = 0; k < target_ct; k++) {
+        targets[k] = piece->content.targets[k]->target;
     }
-    dms_buffer_clear(&addition->runs);
-    dms_coded_part_clear(&addition->coded);
-    int status =
-        dms_ids_encode(targets, (uint32_t)fresh->target_ct, &addition->runs, &addition->run_bytes);
-    status = status ? status : number_make(&addition->part);
-    status = status ? status : dms_fit_part_code(fresh, &addition->coded);
-    addition->coded.block.fit_part.fit = addition->fit;
-    addition->coded.block.fit_part.part = addition->part;
+    int status = dms_ids_encode(targets, (uint32_t)target_ct, &piece->runs, &piece->run_bytes);
+    status = status ? status : number_make(&piece->number);
+    status = status ? status : dms_fit_part_code(&piece->content, &piece->coded);
+    piece->coded.block.fit_part.fit = addition->fit;
+    piece->coded.block.fit_part.part = piece->number;
     free(targets);
     return status;
 }
 
-/* Whether the fit is what it was when it was looked at, as far as this part is concerned: 0, or
- * DMS_END. */
+/* Encodes all. *bytes: what their blocks take. */
+static int code(struct addition *addition, uint64_t *bytes)
+{
+    int status = cut(addition);
+    *bytes = 0;
+    for (size_t k = 0; status == 0 && k < addition->piece_ct; k++) {
+        status = code_piece(addition, &addition->pieces[k]);
+        *bytes += status == 0 ? dms_block_extent(&addition->pieces[k].coded.block) : 0;
+    }
+    return status;
+}
+
+/* Whether none of the pieces has a target of a part: 0, or DMS_END. */
+static int check_apart(const struct addition *addition, const struct dms_fit_part_record *part)
+{
+    for (size_t k = 0; k < addition->piece_ct; k++) {
+        const struct piece *piece = &addition->pieces[k];
+        uint64_t target;
+        if (dms_target_runs_overlap(part->runs, part->run_bytes, part->target_ct, piece->runs.data,
+                                    piece->run_bytes, (uint32_t)piece->content.target_ct,
+                                    &target)) {
+            return DMS_END;
+        }
+    }
+    return 0;
+}
+
+/* Whether the fit is what it was when it was looked at, as far as these targets are concerned: 0,
+ * or DMS_END. */
 static int check_unchanged(const struct addition *addition, struct dms_commit *commit)
 {
     struct dms_fit_record record = {0};
@@ -293,48 +371,60 @@ static int check_unchanged(const struct addition *addition, struct dms_commit *c
         status = DMS_END;
     }
     for (size_t k = 0; status == 0 && k < record.part_ct; k++) {
-        const struct dms_fit_part_record *part = &record.parts[k];
-        uint64_t target;
-        if (dms_target_runs_overlap(part->runs, part->run_bytes, part->target_ct,
-                                    addition->runs.data, addition->run_bytes,
-                                    (uint32_t)addition->fresh.target_ct, &target)) {
-            status = DMS_END;
-        }
+        status = check_apart(addition, &record.parts[k]);
     }
     dms_fit_record_clear(&record);
+    return status;
+}
+
+/* Says in the commit where a piece is. */
+static int commit_piece(const struct addition *addition, struct piece *piece,
+                        struct dms_commit *commit)
+{
+    const struct dms_block *block = &piece->coded.block;
+    struct dms_edit edit = {
+        .type = DMS_EDIT_SET_FIT_PART,
+        .set_fit_part =
+            {
+                .fit = addition->fit,
+                .part = piece->number,
+                .offset = block->offset,
+                .header_hash = block->header_hash,
+                .stored_bytes = dms_block_extent(block),
+                .sequence = commit->meta.sequence + 1,
+                .time_ns = dms_now_ns(),
+                .target_ct = (uint32_t)piece->content.target_ct,
+                .run_bytes = piece->run_bytes,
+                .runs = piece->runs.data,
+            },
+    };
+    return dms_commit_edit(commit, &edit);
+}
+
+static int add_pieces(struct addition *addition, struct dms_segment_writer *writer)
+{
+    int status = 0;
+    for (size_t k = 0; status == 0 && k < addition->piece_ct; k++) {
+        struct dms_coded_part *coded = &addition->pieces[k].coded;
+        status = dms_segment_add_framed(writer, &coded->block, coded->framed);
+    }
     return status;
 }
 
 static int commit_part(void *context, struct dms_commit *commit)
 {
     struct addition *addition = context;
-    struct dms_block *block = &addition->coded.block;
     int status = check_store(commit, addition->fresh.header);
     status = status ? status : check_unchanged(addition, commit);
     if (status == 0 && !addition->is_written) {
-        status = dms_segment_add_framed(commit->writer, block, addition->coded.framed);
+        status = add_pieces(addition, commit->writer);
     }
     if (status == 0 && !addition->is_begun) {
-        status = add_fit(commit, addition->fresh.header, &addition->coded.header, addition->fit);
+        status = add_fit(commit, addition->fresh.header, &addition->pieces[0].coded.header,
+                         addition->fit);
     }
-    if (status == 0) {
-        struct dms_edit edit = {
-            .type = DMS_EDIT_SET_FIT_PART,
-            .set_fit_part =
-                {
-                    .fit = addition->fit,
-                    .part = addition->part,
-                    .offset = block->offset,
-                    .header_hash = block->header_hash,
-                    .stored_bytes = dms_block_extent(block),
-                    .sequence = commit->meta.sequence + 1,
-                    .time_ns = dms_now_ns(),
-                    .target_ct = (uint32_t)addition->fresh.target_ct,
-                    .run_bytes = addition->run_bytes,
-                    .runs = addition->runs.data,
-                },
-        };
-        status = dms_commit_edit(commit, &edit);
+    for (size_t k = 0; status == 0 && k < addition->piece_ct; k++) {
+        status = commit_piece(addition, &addition->pieces[k], commit);
     }
     return status;
 }
@@ -349,9 +439,7 @@ static int write_part(struct addition *addition)
     dms_snapshot_close(snapshot);
     status =
         status ? status : dms_bulk_segment_begin(addition->store, schema, true, &addition->writer);
-    status = status ? status
-                    : dms_segment_add_framed(&addition->writer, &addition->coded.block,
-                                             addition->coded.framed);
+    status = status ? status : add_pieces(addition, &addition->writer);
     status = status ? status : dms_bulk_segment_sync(addition->store, &addition->writer);
     addition->is_written = status == 0;
     dms_schema_free(schema);
@@ -365,8 +453,9 @@ static int add_part(struct addition *addition, const dms_fit_part *part)
     if (status != 0 || addition->fresh.target_ct == 0) {
         return status;
     }
-    status = code(addition);
-    bool is_large = status == 0 && dms_block_extent(&addition->coded.block) > LOG_PART_BYTES;
+    uint64_t bytes;
+    status = code(addition, &bytes);
+    bool is_large = status == 0 && bytes > LOG_PART_BYTES;
     addition->is_written = false;
     if (is_large) {
         status = write_part(addition);
@@ -396,8 +485,8 @@ int dms_store_merge_fit(dms_store *store, const dms_fit_part *part, uint64_t *ad
     if (status == 0 && added_ct) {
         *added_ct = addition.fresh.target_ct;
     }
-    dms_buffer_free(&addition.runs);
-    dms_coded_part_clear(&addition.coded);
+    clear_pieces(&addition);
+    free(addition.pieces);
     free(addition.fresh.targets);
     return status;
 }

@@ -73,6 +73,11 @@ void bench_read_flags(int argc, char **argv, const struct bench_flag *flags, siz
     }
 }
 
+void bench_set_default(uint64_t *number, uint64_t value)
+{
+    *number = *number ? *number : value;
+}
+
 /* ---- failure -------------------------------------------------------------- */
 
 void bench_die(const char *format, ...)

@@ -30,6 +30,9 @@ struct bench_flag {
  * with 2 when it does not understand it. */
 void bench_read_flags(int argc, char **argv, const struct bench_flag *flags, size_t flag_ct);
 
+/* Gives a number that no flag has set its usual value. */
+void bench_set_default(uint64_t *number, uint64_t value);
+
 /* ---- failure -------------------------------------------------------------- */
 
 /* Prints "PROGRAM: message" and ends the program with 1. */

@@ -375,11 +375,6 @@ static void measure_store(const struct setting *setting)
     free(timings);
 }
 
-static void set_default(uint64_t *number, uint64_t value)
-{
-    *number = *number ? *number : value;
-}
-
 int main(int argc, char **argv)
 {
     bool is_full = false, in_processor_time = false;
@@ -407,11 +402,11 @@ int main(int argc, char **argv)
         bench_die("--only takes growth or store, not '%s'", only);
     }
     setting.now = in_processor_time ? bench_processor_now : bench_now;
-    set_default(&setting.row_ct, 6000);
-    set_default(&setting.example_ct, 500);
-    set_default(&setting.store_row_ct, is_full ? 12000 : 3000);
-    set_default(&setting.store_example_ct, is_full ? 2000 : 1000);
-    set_default(&setting.lambda_ct, is_full ? 100 : 20);
+    bench_set_default(&setting.row_ct, 6000);
+    bench_set_default(&setting.example_ct, 500);
+    bench_set_default(&setting.store_row_ct, is_full ? 12000 : 3000);
+    bench_set_default(&setting.store_example_ct, is_full ? 2000 : 1000);
+    bench_set_default(&setting.lambda_ct, is_full ? 100 : 20);
     setting.directory = bench_make_directory(setting.directory);
 
     bench_print_head(setting.directory);

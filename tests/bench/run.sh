@@ -8,7 +8,7 @@
 set -eu
 
 build_dir=${DMSTORE_BUILD_DIR:-.}
-names=(ingest size open append rewrite reader lanes fit fit_sklearn embed_sklearn)
+names=(ingest size open append rewrite reader lanes fit fit_sklearn query query_sklearn)
 only=()
 flags=()
 while [ $# -gt 0 ]; do
@@ -43,8 +43,8 @@ head_lines=1
 for name in "${only[@]:-${names[@]}}"; do
     program_flags=("${flags[@]+"${flags[@]}"}")
     case $name in
-    ingest | open | rewrite | fit_sklearn) program_flags+=(--dmstore "$build_dir/dmstore") ;;
-    embed_sklearn)
+    ingest | open | rewrite | fit_sklearn | query) program_flags+=(--dmstore "$build_dir/dmstore") ;;
+    query_sklearn)
         program_flags+=(--dmstore "$build_dir/dmstore" --generate-fit "$build_dir/tests/bench/generate_fit")
         ;;
     esac

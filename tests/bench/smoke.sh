@@ -32,6 +32,7 @@ smoke reader 7 --rows 300 --examples 1000 --targets 20 --batch-rows 64 --repeats
 smoke lanes 5 --rows 70 --columns 300 --variant ref --repeats 1
 smoke fit 7 --rows 200 --examples 40 --store-rows 200 --store-examples 60 --targets 10 --lambdas 10 --repeats 1
 smoke rewrite 9 --dmstore "$DMSTORE" --rows 300 --examples 1000 --targets 20 --repeats 1
+smoke query 16 --dmstore "$DMSTORE" --examples 300 --targets 90 --weights 20 --groups 5 --masks 10 --components 4 --repeats 1
 
 sklearn_python=
 for python in "${PYTHON:-python3}" /usr/bin/python3; do
@@ -42,12 +43,12 @@ if [ -n "$sklearn_python" ]; then
     smoke_program fit_sklearn.py $(($(nproc) > 1 ? 4 : 2)) "$sklearn_python" -B \
         "$DMSTORE_SOURCE_DIR/tests/bench/fit_sklearn.py" --dmstore "$DMSTORE" --rows 200 --examples 40 --targets 6 \
         --sample 2 --lambdas 10 --repeats 1
-    smoke_program embed_sklearn.py 2 "$sklearn_python" -B "$DMSTORE_SOURCE_DIR/tests/bench/embed_sklearn.py" \
+    smoke_program query_sklearn.py 3 "$sklearn_python" -B "$DMSTORE_SOURCE_DIR/tests/bench/query_sklearn.py" \
         --dmstore "$DMSTORE" --generate-fit "$DMSTORE_BUILD_DIR/tests/bench/generate_fit" --examples 300 --targets 90 \
-        --weights 20 --groups 5 --components 4 --repeats 1
+        --weights 20 --groups 5 --components 4 --masks 10 --repeats 1
 else
     skip "fit_sklearn.py runs" "no Python with scikit-learn (Debian: python3-sklearn)"
-    skip "embed_sklearn.py runs" "no Python with scikit-learn (Debian: python3-sklearn)"
+    skip "query_sklearn.py runs" "no Python with scikit-learn (Debian: python3-sklearn)"
 fi
 
 check "generate writes files that can be ingested" bash -c '
@@ -57,5 +58,5 @@ check "generate writes files that can be ingested" bash -c '
     "$DMSTORE" ingest store --masks masks.npy --output margins=margins.npy --sampled 0.1:1'
 check_output "generate_fit writes a fit with as many weights as it is told" "20/20 7.0" bash -c '
     "$DMSTORE_BUILD_DIR/tests/bench/generate_fit" --store fit --examples 100 --targets 20 --weights 7 --groups 3 &&
-    "$DMSTORE" fits fit | awk "NR == 2 { print \$3, \$9 }"'
+    "$DMSTORE" fits fit | awk "NR == 2 { print \$4, \$10 }"'
 done_testing

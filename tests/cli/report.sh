@@ -114,6 +114,31 @@ check_error "are an extrapolation" 0 "the held-out masks have 5 examples, those 
     dmstore report sizes.dms main -o sizes.html
 check "and the page says so" grep -q "the predictions extrapolate" sizes.html
 
+check_python "logits" <<'PYTHON'
+random = np.random.default_rng(5)
+masks = random.random((200, 20)) < 0.5
+np.save("masks.npy", masks)
+labels = np.array([0, 2, 1, 1])
+logits = random.normal(size=(200, 4, 3))
+logits[:, range(4), labels] += 4 * masks[:, :4]
+np.save("logits.npy", logits.astype(np.float32))
+np.save("labels.npy", labels)
+np.save("wrong.npy", np.array([0, 2, 1, 0]))
+PYTHON
+dmstore create logits.dms --examples 20 --output logits:4x3:f32 >/dev/null
+dmstore ingest logits.dms --masks masks.npy --output logits=logits.npy >/dev/null
+for transform in margin correct; do
+    dmstore fit logits.dms --output logits --name $transform --holdout 40 --validation 40 --transform $transform \
+        --labels labels.npy --lambdas 10 >/dev/null
+    check "a fit of $transform" dmstore report logits.dms $transform -o $transform.html --target-labels labels.npy
+    check "says that it is one" grep -q "logits, as $transform" $transform.html
+    check "and has scores" grep -q '"lds": \[0\.[3-9]' $transform.html
+done
+check "correctness has no support" grep -q "There is no estimate of the data support: .*never below 0" correct.html
+check_error "labels are needed" 1 "fit margin was made with labels" dmstore report logits.dms margin -o x.html
+check_error "the same ones" 1 "another file of labels" \
+    dmstore report logits.dms margin -o x.html --target-labels wrong.npy
+
 # ---- in a browser ----------------------------------------------------------------------------------------------------------
 
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome)

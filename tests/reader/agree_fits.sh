@@ -44,13 +44,13 @@ for id in 0 1 2 3 4 5; do
 done | dmstore append run --format jsonl >/dev/null
 make_part run main margins 10 20 second.dmfit lambdas=100
 make_part run main margins 0 10 first.dmfit lambdas=100
-make_part run main margins 100 30000 large.dmfit lambdas=100
+make_part run main margins 100 30000 large.dmfit lambdas=100 # becomes two parts
 make_part run other margins 3 4 other.dmfit
 check "parts are merged" dmstore merge-fits run second.dmfit first.dmfit other.dmfit
 agree "small parts" run main other
 check "a large one is merged" dmstore merge-fits run large.dmfit
-agree "a part in a segment of its own" run main other
-check_output "the reader says what there is" "main: 29920 of 30000 targets of margins, 3 parts
+agree "parts in a segment of their own" run main other
+check_output "the reader says what there is" "main: 29920 of 30000 targets of margins, 4 parts
 other: 1 of 30000 targets of margins, 1 parts" read_fits run
 dmstore snapshot run -o manifest >/dev/null
 agree "a manifest" manifest main other

@@ -585,47 +585,6 @@ static void test_compact(void)
     ok(store_fit_is(path, "main", 0, 40), "recover finds it where it was copied to");
 }
 
-/* More than fits into the log: written to a segment of its own first. */
-static void test_large(void)
-{
-    struct dms_fit_header header = header_of("large");
-    dms_store *store = make_store("large", &header);
-    char *path = path_of("large");
-    static double lambdas[60000];
-    static double errors[60000];
-    static uint32_t counts[60000];
-    struct made_target made;
-    struct dms_fitted_target found;
-    dms_fit_part *part;
-    dms_snapshot *snapshot;
-    dms_fit *fit;
-    for (size_t k = 0; k < 60000; k++) {
-        lambdas[k] = 60000 - (double)k;
-    }
-    make_target(&made, 7, 0);
-    made.target.path_ct = 60000;
-    made.target.path_lambdas = lambdas;
-    made.target.path_errors = errors;
-    made.target.path_gaps = errors;
-    made.target.path_weight_cts = counts;
-    must(dms_fit_part_create(&header, NULL, 0, &part));
-    must(dms_fit_part_add(part, &made.target));
-    is_int(dms_store_merge_fit(store, part, NULL), 0, "a part of 1.6 MB is added");
-    must(merge(store, &header, 0, 7, 0, NULL));
-    must(dms_snapshot_open(path, &snapshot));
-    must(dms_fit_open(snapshot, "large", &fit));
-    ok(dms_fit_target(fit, 7, &found) == 0 && is_same_target(&found, &made.target),
-       "and read as it was");
-    ok(dms_fit_target(fit, 3, &found) == 0 && is_same_target(&found, make_target(&made, 3, 0)),
-       "beside a small one");
-    dms_fit_close(fit);
-    dms_snapshot_close(snapshot);
-    dms_fit_part_free(part);
-    dms_store_close(store);
-}
-
-/* ---- damage ---- */
-
 /* The place of block number `index` of a type in a file; -1 when there is none. */
 static long find_block(FILE *file, int type, int index)
 {
@@ -641,10 +600,10 @@ static long find_block(FILE *file, int type, int index)
 }
 
 /* Flips a bit of a block, `into` bytes from its beginning; false when there is no such block. */
-static bool damage_block(const char *store, int type, int index, long into)
+static bool damage_block_in(const char *store, int segment, int type, int index, long into)
 {
     char path[300];
-    snprintf(path, sizeof path, "%s/segments/00000001.dms", store);
+    snprintf(path, sizeof path, "%s/segments/%08d.dms", store, segment);
     FILE *file = fopen(path, "r+b");
     long at = file ? find_block(file, type, index) : -1;
     if (at >= 0) {
@@ -659,7 +618,80 @@ static bool damage_block(const char *store, int type, int index, long into)
     return at >= 0;
 }
 
+static bool damage_block(const char *store, int type, int index, long into)
+{
+    return damage_block_in(store, 1, type, index, into);
+}
+
 enum { FIT_BLOCK = 7, PART_BLOCK = 8, COMMIT_BLOCK = 6 };
+
+enum { LONG_PATH_CT = 60000 };
+
+/* A part of targets 7 .. 12, 1.6 MB each. */
+static dms_fit_part *make_large_part(const struct dms_fit_header *header, struct made_target *made)
+{
+    static double lambdas[LONG_PATH_CT];
+    static double errors[LONG_PATH_CT];
+    static uint32_t counts[LONG_PATH_CT];
+    dms_fit_part *part;
+    for (size_t k = 0; k < LONG_PATH_CT; k++) {
+        lambdas[k] = LONG_PATH_CT - (double)k;
+    }
+    must(dms_fit_part_create(header, NULL, 0, &part));
+    for (uint64_t target = 12; target >= 7; target--) {
+        make_target(made, target, 0);
+        made->target.path_ct = LONG_PATH_CT;
+        made->target.path_lambdas = lambdas;
+        made->target.path_errors = errors;
+        made->target.path_gaps = errors;
+        made->target.path_weight_cts = counts;
+        must(dms_fit_part_add(part, &made->target));
+    }
+    return part;
+}
+
+/* More than fits into the log, or into one part: written to a segment of its own first, in parts of
+ * 4 MiB, so that a target is read without all others, and damage costs few. */
+static void test_large(void)
+{
+    struct dms_fit_header header = header_of("large");
+    dms_store *store = make_store("large", &header);
+    char *path = path_of("large");
+    struct made_target made;
+    struct dms_fitted_target found;
+    dms_fit_part *part = make_large_part(&header, &made);
+    uint64_t added_ct;
+    dms_snapshot *snapshot;
+    dms_fit *fit;
+    is_int(dms_store_merge_fit(store, part, &added_ct), 0, "ten megabytes are added");
+    is_int(added_ct, 6, "all targets");
+    must(merge(store, &header, 0, 7, 0, NULL));
+    is_int(dms_store_merge_fit(store, part, &added_ct), 0, "and once more");
+    is_int(added_ct, 0, "which changes nothing");
+    must(dms_snapshot_open(path, &snapshot));
+    must(dms_fit_open(snapshot, "large", &fit));
+    is_int(dms_fit_part_ct(fit), 4, "they are three parts, beside a small one");
+    ok(dms_fit_target(fit, 7, &found) == 0 && is_same_target(&found, &made.target),
+       "and read as they were");
+    ok(dms_fit_target(fit, 3, &found) == 0 && is_same_target(&found, make_target(&made, 3, 0)),
+       "beside a small one");
+    dms_fit_close(fit);
+    dms_snapshot_close(snapshot);
+    ok(damage_block_in(path, 2, PART_BLOCK, 1, 700), "one of them is damaged");
+    must(dms_snapshot_open(path, &snapshot));
+    must(dms_fit_open(snapshot, "large", &fit));
+    ok(dms_fit_target(fit, 9, &found) == DMS_ERR_CORRUPT &&
+           dms_fit_target(fit, 10, &found) == DMS_ERR_CORRUPT,
+       "its targets cannot be read");
+    ok(dms_fit_target(fit, 8, &found) == 0 && dms_fit_target(fit, 11, &found) == 0,
+       "their neighbours can");
+    dms_fit_close(fit);
+    dms_snapshot_close(snapshot);
+    dms_fit_part_free(part);
+    dms_store_close(store);
+}
+
+/* ---- damage ---- */
 
 /* What verify or recover told of fits. */
 struct told {

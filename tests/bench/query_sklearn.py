@@ -1,13 +1,16 @@
-"""`dmstore embed` against SciPy's svds and scikit-learn's randomised PCA: seconds for the first K components.
+"""Questions to a fit against what Python has for them: `dmstore embed` against SciPy's svds and scikit-learn's randomised
+PCA, and `dmstore predict` against SciPy's sparse product.
 
-    embed_sklearn.py --dmstore PROGRAM --generate-fit PROGRAM [--full] [--examples D] [--targets N] [--weights W]
-                     [--groups G] [--components K] [--repeats R] [--directory DIR]
+    query_sklearn.py --dmstore PROGRAM --generate-fit PROGRAM [--full] [--examples D] [--targets N] [--weights W]
+                     [--groups G] [--components K] [--masks M] [--repeats R] [--directory DIR]
 
 On a made-up fit (see fit_data.h) of N targets with W weights each. dmstore is timed as a command, from its start to its
 end, reading the fit included, and writes all scores. svds (ARPACK, tol 1e-10) gets the sparse matrix with normalised rows
 in memory and a LinearOperator that centres it, as a dense one would need n x d numbers; randomized_svd, of the same
 operator, is what scikit-learn's PCA(svd_solver="randomized") does, and is not exact: how far off its last variance is, is said.
-Variances and scores of dmstore are compared with those of svds. Runs take turns. Prints rows as the other benchmarks do:
+Variances and scores of dmstore are compared with those of svds. Predictions of M masks for all targets: dmstore reads the
+fit and the masks and writes a matrix of float32; SciPy, which has the weights as a sparse matrix and the masks as float32
+in memory, multiplies them. The predictions of both are compared. Runs take turns. Prints rows as the other benchmarks do:
 medians, (least..greatest).
 """
 import argparse
@@ -27,13 +30,13 @@ import scipy.sparse.linalg
 import sklearn
 from sklearn.utils.extmath import randomized_svd
 
-TIME_LIMIT_S = 60  # for 100 components at the published size
+EMBED_LIMIT_S, PREDICT_LIMIT_S = 60, 2  # for 100 components, and 1,000 masks, at the published size
 
 
 def run(*command):
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        sys.exit(f"embed_sklearn: {command[0]}: exit status {done.returncode}: {done.stderr.strip()}")
+        sys.exit(f"query_sklearn: {command[0]}: exit status {done.returncode}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -76,12 +79,17 @@ class Rows:
         begins, examples, values = (np.load(os.path.join(directory, name + ".npy"))
                                     for name in ("indptr", "indices", "data"))
         x = scipy.sparse.csr_matrix((values, examples, begins), shape=(len(begins) - 1, example_ct))
+        self.weights = x.astype(np.float32)
+        self.bias = np.load(os.path.join(directory, "bias.npy"))
         self.x = scipy.sparse.diags(1 / np.sqrt(np.asarray(x.multiply(x).sum(axis=1)).ravel())) @ x
         self.operator = Centred(self.x)
 
     def exact(self, component_ct):
         u, s, _ = scipy.sparse.linalg.svds(self.operator, component_ct, tol=1e-10, random_state=0)
         return (u * s)[:, ::-1], s[::-1] ** 2 / (self.x.shape[0] - 1)
+
+    def predict(self, masks):
+        return self.weights @ masks + self.bias[:, None]
 
     def randomised(self, component_ct):
         _, s, _ = randomized_svd(self.operator, component_ct, n_iter=7, transpose=False, random_state=0)
@@ -91,7 +99,8 @@ class Rows:
 class Dmstore:
     def __init__(self, setting, directory):
         self.setting, self.store = setting, os.path.join(directory, "store")
-        self.scores, self.report = os.path.join(directory, "z.npy"), os.path.join(directory, "report.json")
+        self.scores, self.report, self.masks, self.predictions = (
+            os.path.join(directory, name) for name in ("z.npy", "report.json", "masks.npy", "predictions.npy"))
         run(setting.generate_fit, "--store", self.store, "--examples", setting.examples, "--targets", setting.targets,
             "--weights", setting.weights, "--groups", setting.groups)
         run(setting.dmstore, "export-fit", self.store, "fit", "-o", os.path.join(directory, "fit"), "--sparse")
@@ -108,10 +117,14 @@ class Dmstore:
                 time.sleep(0.005)
             seconds = time.perf_counter() - start
             if process.returncode != 0:
-                sys.exit("embed_sklearn: dmstore embed failed")
+                sys.exit("query_sklearn: dmstore embed failed")
             file.seek(0)
             components = json.load(file)["components"]
         return seconds, memory, np.array([component["variance"] for component in components])
+
+
+    def predict(self):
+        run(self.setting.dmstore, "predict", self.store, "fit", "--masks", self.masks, "-o", self.predictions)
 
 
 def timed(function, *arguments):
@@ -136,19 +149,19 @@ def read_setting():
     parser.add_argument("--dmstore", default="dmstore")
     parser.add_argument("--generate-fit", default="tests/bench/generate_fit")
     parser.add_argument("--full", action="store_true", help="the published size: d 50,000, n 10,000, 500 weights")
-    for name in ("examples", "targets", "weights", "groups", "components"):
+    for name in ("examples", "targets", "weights", "groups", "components", "masks"):
         parser.add_argument("--" + name, type=int)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--directory", default=".")
     setting = parser.parse_args()
-    usual = (50000, 10000, 500, 200, 100) if setting.full else (10000, 2000, 200, 50, 50)
-    for name, value in zip(("examples", "targets", "weights", "groups", "components"), usual):
+    usual = (50000, 10000, 500, 200, 100, 1000) if setting.full else (10000, 2000, 200, 50, 50, 1000)
+    for name, value in zip(("examples", "targets", "weights", "groups", "components", "masks"), usual):
         if getattr(setting, name) is None:
             setattr(setting, name, value)
     return setting
 
 
-def check(scores, variances, wanted_scores, wanted_variances):
+def check_components(scores, variances, wanted_scores, wanted_variances):
     """The largest relative error of a variance; of scores, of those whose variance is its neighbours' by no more than 1e-4
     apart, over their length."""
     gaps = -np.diff(wanted_variances) / wanted_variances[:-1]
@@ -158,9 +171,22 @@ def check(scores, variances, wanted_scores, wanted_variances):
     return abs(variances / wanted_variances - 1).max(), errors[clear].max(initial=0)
 
 
-def measure(setting, directory):
-    dmstore = Dmstore(setting, directory)
-    rows = Rows(os.path.join(directory, "fit"), setting.examples)
+def measure_predict(setting, dmstore, rows, size):
+    masks = np.random.default_rng(1).random((setting.masks, setting.examples), dtype=np.float32) < 0.5
+    np.save(dmstore.masks, masks)
+    dense = np.asfortranarray(masks.T.astype(np.float32))
+    ours, theirs = [], []
+    for _ in range(setting.repeats):
+        ours.append(timed(dmstore.predict)[0])
+        seconds, wanted = timed(rows.predict, dense)
+        theirs.append(seconds)
+    error = abs(np.load(dmstore.predictions) - wanted.T).max() / abs(wanted).max()
+    print_row(f"predict, {setting.masks} masks, all targets", size, ours, "sparse product of SciPy", theirs,
+              PREDICT_LIMIT_S if setting.full else None)
+    return f"predictions are within {error:.2g} of those of SciPy in float32, over the largest"
+
+
+def measure_embed(setting, dmstore, rows, size):
     ours, exact, randomised = [], [], []
     for _ in range(setting.repeats):
         seconds, memory, variances = dmstore.embed()
@@ -169,17 +195,25 @@ def measure(setting, directory):
         exact.append(seconds)
         seconds, rough = timed(rows.randomised, setting.components)
         randomised.append(seconds)
-    variance_error, score_error = check(np.load(dmstore.scores), variances, wanted_scores, wanted)
-    size = f"d {setting.examples}, n {setting.targets}, {setting.weights} weights, {setting.components} components"
-    limit = TIME_LIMIT_S if setting.full else None
+    variance_error, score_error = check_components(np.load(dmstore.scores), variances, wanted_scores, wanted)
+    limit = EMBED_LIMIT_S if setting.full else None
+    what = f"embed, {setting.components} components"
+    print_row(what, size, ours, "svds of SciPy", exact, limit)
+    print_row(what, size, ours, "randomized_svd of scikit-learn", randomised, limit)
+    return (f"against svds, variances are within {variance_error:.2g} and scores within {score_error:.2g}; the randomised "
+            f"ones are off by {abs(rough / wanted - 1).max():.2g}; embed took at most {memory:.0f} MiB resident, the sparse "
+            f"weights being {rows.x.nnz * 12 / 2 ** 20:.0f} MiB")
+
+
+def measure(setting, directory):
+    dmstore = Dmstore(setting, directory)
+    rows = Rows(os.path.join(directory, "fit"), setting.examples)
+    size = f"d {setting.examples}, n {setting.targets}, {setting.weights} weights a target"
     print(f"machine: {os.cpu_count()} cores, {platform.system()} {platform.release()}")
     print(f"versions: SciPy {scipy.__version__}, scikit-learn {sklearn.__version__}, NumPy {np.__version__}\n")
     print("| what | size | measured | reference | ratio | goal | met |\n|---|---|---|---|---|---|---|")
-    print_row("embed", size, ours, "svds of SciPy", exact, limit)
-    print_row("embed", size, ours, "randomized_svd of scikit-learn", randomised, limit)
-    print(f"\nagainst svds: variances within {variance_error:.2g}, scores within {score_error:.2g}; the randomised ones are off "
-          f"by {abs(rough / wanted - 1).max():.2g}; at most {memory:.0f} MiB resident, the sparse weights being "
-          f"{rows.x.nnz * 12 / 2 ** 20:.0f} MiB")
+    notes = [measure_predict(setting, dmstore, rows, size), measure_embed(setting, dmstore, rows, size)]
+    print("\n" + "\n".join(notes))
 
 
 def main():

@@ -13,6 +13,7 @@
 #include "dmstore/compare.h"
 #include "dmstore/convert.h"
 #include "dmstore/counterfactual.h"
+#include "dmstore/device.h"
 #include "dmstore/embed.h"
 #include "dmstore/error.h"
 #include "dmstore/evaluate.h"

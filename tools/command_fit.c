@@ -433,6 +433,13 @@ static int on_progress(void *context, const struct dms_fit_progress *progress)
     return fit_report_pass(&job->report, progress);
 }
 
+static void on_placement(void *context, const struct dms_fit_placement *placement)
+{
+    struct fit_job *job = context;
+
+    fit_report_placement(&job->report, placement, job->request->as_json);
+}
+
 static int on_result(void *context, const struct dms_fitted_target *target)
 {
     struct fit_job *job = context;
@@ -441,10 +448,22 @@ static int on_result(void *context, const struct dms_fitted_target *target)
     return code < 0 ? code : fit_report_target(&job->report, target);
 }
 
+/* Cards fail where processors do not: what was done until then need not be done again. */
+static int explain_device_failure(const struct fit_job *job, int code)
+{
+    if (access(job->checkpoint_path, F_OK) != 0)
+        return code;
+    return dms_source_fail(code,
+                           "%s (what is done is kept in '%s': the same command with --device cuda "
+                           "--resume goes on)",
+                           dms_error_message(), job->checkpoint_path);
+}
+
 static int run(struct fit_job *job)
 {
     const struct dms_fit_hooks hooks = {
         .progress = on_progress,
+        .placement = on_placement,
         .result = on_result,
         .checkpoint_path = job->checkpoint_path,
         .resume = job->request->resume,
@@ -458,6 +477,8 @@ static int run(struct fit_job *job)
     progress_begin(&job->progress, name, PROGRESS_ROWS);
     code = dms_fit_run(job->snapshot, job->header, &job->options, &hooks);
     progress_end(&job->progress);
+    if (code < 0 && job->report.device == DMS_DEVICE_CUDA && code != DMS_ERR_INTERRUPTED)
+        return explain_device_failure(job, code);
     if (code == DMS_ERR_INTERRUPTED && access(job->checkpoint_path, F_OK) == 0)
         return dms_source_fail(code,
                                "interrupted; what is done is kept in '%s': the same command with "
@@ -477,7 +498,10 @@ static void describe(const struct fit_job *job, struct provenance *provenance)
     provenance_say(provenance, "epochs", "%" PRIu64, job->report.epoch_ct);
     provenance_say(provenance, "resumed", "%s", job->request->resume ? "yes" : "no");
     provenance_say(provenance, "solver", "%s", solver_words[options->solver]);
-    provenance_say(provenance, "device", "cpu");
+    if (job->report.device == DMS_DEVICE_CUDA)
+        provenance_say(provenance, "device", "cuda: %s", job->report.device_name);
+    else
+        provenance_say(provenance, "device", "cpu");
     if (options->thread_ct > 0)
         provenance_say(provenance, "threads", "%u", options->thread_ct);
     else

@@ -14,6 +14,7 @@ int command_compact(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_counterfactual(int argc, char **argv);
 int command_create(int argc, char **argv);
+int command_devices(int argc, char **argv);
 int command_embed(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_export(int argc, char **argv);

@@ -106,6 +106,71 @@ static void log_pass(struct fit_report *report, const struct dms_fit_progress *p
     fflush(report->log);
 }
 
+static const char *device_word(enum dms_device device)
+{
+    return device == DMS_DEVICE_CUDA ? "cuda" : "cpu";
+}
+
+/* "cuda: NVIDIA H100, 78.9 GiB free (there is a CUDA device)" */
+static void print_device(const struct dms_fit_placement *placement)
+{
+    char bytes[TOOL_HUMAN_BYTES];
+
+    printf("  device       %s", device_word(placement->device));
+    if (placement->device_name)
+        printf(": %s, %s free", placement->device_name,
+               tool_human_bytes(placement->device_bytes, bytes));
+    printf(" (%s)\n", placement->reason);
+}
+
+static void print_blocks(const struct dms_fit_placement *placement)
+{
+    char block_ct[TOOL_HUMAN_BYTES], targets[TOOL_HUMAN_BYTES], rows[TOOL_HUMAN_BYTES];
+
+    printf("  blocks       %s of %s target%s, batches of %s models, table of SAGA: %s\n",
+           tool_human_count(placement->block_ct, block_ct),
+           tool_human_count(placement->block_targets, targets),
+           tool_plural(placement->block_targets), tool_human_count(placement->batch_rows, rows),
+           placement->table);
+}
+
+static void log_placement(const struct fit_report *report,
+                          const struct dms_fit_placement *placement)
+{
+    struct json_writer json;
+
+    json_begin_line(&json, report->log);
+    json_object_open(&json, NULL);
+    json_text(&json, "event", "placement");
+    json_text(&json, "device", device_word(placement->device));
+    json_text(&json, "name", placement->device_name);
+    json_text(&json, "reason", placement->reason);
+    json_u64(&json, "free_bytes", placement->device_bytes);
+    json_u64(&json, "blocks", placement->block_ct);
+    json_u64(&json, "block_targets", placement->block_targets);
+    json_u64(&json, "batch_rows", placement->batch_rows);
+    json_text(&json, "table", placement->table);
+    json_object_close(&json);
+    json_end(&json);
+    fflush(report->log);
+}
+
+void fit_report_placement(struct fit_report *report, const struct dms_fit_placement *placement,
+                          bool quiet)
+{
+    report->device = placement->device;
+    snprintf(report->device_name, sizeof(report->device_name), "%s",
+             placement->device_name ? placement->device_name : "");
+    if (report->log)
+        log_placement(report, placement);
+    if (quiet)
+        return;
+    print_device(placement);
+    if (placement->block_ct > 0)
+        print_blocks(placement);
+    fflush(stdout);
+}
+
 int fit_report_pass(struct fit_report *report, const struct dms_fit_progress *progress)
 {
     report->epoch_ct++;
@@ -291,6 +356,8 @@ void fit_report_print_json(struct fit_report *report, const char *stored, uint64
     json_u64(&json, "training", header->training.row_ct);
     json_u64(&json, "validation", header->validation.row_ct);
     json_u64(&json, "held_out", header->held_out.row_ct);
+    json_text(&json, "device",
+              report->device == DMS_DEVICE_AUTO ? NULL : device_word(report->device));
     json_double(&json, "tolerance", report->tolerance);
     json_u64(&json, "targets", report->target_ct);
     json_u64(&json, "certified_targets", report->certified_ct);

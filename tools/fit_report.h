@@ -20,6 +20,9 @@ struct fit_report {
     struct progress *progress;
     double start_seconds; /* monotonic clock; set by fit_report_begin */
     uint64_t epoch_ct;    /* passes of this run */
+    /* Set by fit_report_placement; 0 and "" where nothing was left to do. */
+    enum dms_device device;
+    char device_name[128]; /* of a card */
 
     /* Of the targets that were added. */
     uint64_t target_ct;
@@ -36,6 +39,11 @@ void fit_report_free(struct fit_report *report);
 
 /* Seconds since it began. */
 double fit_report_seconds(const struct fit_report *report);
+
+/* Where the work is done and how it is divided, before the first pass: printed, unless it is
+ * `quiet`, and logged. */
+void fit_report_placement(struct fit_report *report, const struct dms_fit_placement *placement,
+                          bool quiet);
 
 /* After every pass: draws, logs. Returns non-zero once a signal came. */
 int fit_report_pass(struct fit_report *report, const struct dms_fit_progress *progress);

@@ -20,10 +20,10 @@ enum dms_device { DMS_DEVICE_AUTO = 0, DMS_DEVICE_CPU = 1, DMS_DEVICE_CUDA = 2 }
 /* What is known of CUDA on this machine. */
 struct dms_cuda_status {
     char module_path[768]; /* where the module is looked for */
-    bool has_module;        /* it is there and can be used */
-    char runtime[64];       /* e.g. "CUDA runtime 13000"; "" without a module */
-    size_t device_ct;       /* devices that can be used */
-    char reason[1024];      /* why there is none; "" when there is one */
+    bool has_module;       /* it is there and can be used */
+    char runtime[64];      /* e.g. "CUDA runtime 13000"; "" without a module */
+    size_t device_ct;      /* devices that can be used */
+    char reason[1024];     /* why there is none; "" when there is one */
 };
 
 /* Fills *status; never fails. The module stays loaded. */

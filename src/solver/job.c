@@ -347,6 +347,8 @@ static int solve(struct job *job)
     };
     int code = dms_checkpoint_each(checkpoint, deliver, job);
 
+    if (code == 0 && job->finished_ct == job->problem.target_ct)
+        on_divided(job, &(struct dms_fit_placement){.table = "none"});
     if (code < 0 || job->finished_ct == job->problem.target_ct)
         return code;
     job->rate_begin_ns = monotonic_ns();

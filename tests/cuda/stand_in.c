@@ -7,6 +7,7 @@
  *
  *     devices=N   that many devices (1)
  *     memory=N    bytes of memory (1 GiB)
+ *     taken=N     of these, bytes that others take when they have been counted (0)
  *     lost=N      the device is lost after N operations
  *     seed=N      of all that is left to chance
  *     plain=1     products of halves by plain loops: on fibers their kernel takes a second for what
@@ -57,7 +58,8 @@ struct allocation {
 };
 
 static struct stream *streams;
-static uint64_t total_bytes = UINT64_C(1) << 30, used_bytes, operation_ct, lost_after;
+static uint64_t total_bytes = UINT64_C(1) << 30, used_bytes, taken_bytes;
+static uint64_t operation_ct, lost_after;
 static int device_total = 1;
 static bool is_lost, is_plain;
 static uint64_t random_state = 1;
@@ -80,6 +82,8 @@ static void read_settings(void)
             device_total = (int)number;
         else if (strncmp(text, "memory=", 7) == 0)
             total_bytes = number;
+        else if (strncmp(text, "taken=", 6) == 0)
+            taken_bytes = number;
         else if (strncmp(text, "lost=", 5) == 0)
             lost_after = number;
         else if (strncmp(text, "plain=", 6) == 0)
@@ -312,7 +316,7 @@ static int allocate(size_t bytes, void **address)
 {
     if (is_lost)
         return CODE_LOST;
-    if (bytes > total_bytes - used_bytes)
+    if (used_bytes + taken_bytes > total_bytes || bytes > total_bytes - used_bytes - taken_bytes)
         return CODE_MEMORY;
     used_bytes += bytes;
     *address = take(bytes);

@@ -1,0 +1,49 @@
+# Fits on the processor and on a CUDA device, compared: sourced after tap.sh and numpy.sh by the tests of --device cuda.
+
+# make_store STORE: 360 models of 48 examples with planted weights of 20 targets in `y`, targets that are the examples in
+# `seen`, and logits of two classes in `logits`.
+make_store() {
+    python <<'PYTHON' || return
+random = np.random.default_rng(3)
+models, examples, targets = 360, 48, 20
+masks = np.argsort(random.random((models, examples)), axis=1) < examples // 2
+def outputs(targets):
+    weights = np.zeros((examples, targets))
+    for target in range(targets):
+        weights[random.choice(examples, 4, replace=False), target] = random.uniform(0.5, 2, 4)
+    return masks @ weights + random.normal(size=(models, targets)) * 0.3
+np.save("masks.npy", masks)
+np.save("y.npy", outputs(targets).astype(np.float16))
+seen = outputs(examples) + 2 * masks
+seen[random.random(seen.shape) < 0.01] = np.nan
+np.save("seen.npy", seen.astype(np.float32))
+logits = outputs(6)
+np.save("logits.npy", np.stack([logits - logits.mean(), np.zeros_like(logits)], axis=2).astype(np.float16))
+np.save("labels.npy", np.array([0, 1, 0, 1, 0, 1]))
+PYTHON
+    dmstore create "$1" --examples 48 --output y:20:f16 --output seen:48:f32 --output logits:6x2:f16 --chunk-rows 64 \
+        >"$stdout_file" &&
+        dmstore ingest "$1" --masks masks.npy --output y=y.npy --output seen=seen.npy --output logits=logits.npy \
+            >"$stdout_file" 2>"$stderr_file"
+}
+
+# fit_on DEVICE STORE NAME OPTION...: a fit whose weights are then in NAME/. Its path has $lambda_ct lambdas.
+lambda_ct=8
+fit_on() {
+    dmstore fit "$2" --name "$3" --device "$1" --holdout 30 --validation 40 --lambdas $lambda_ct --lambda-min-ratio 0.02 "${@:4}" &&
+        rm -rf "$3" && dmstore export-fit "$2" "$3" -o "$3" >/dev/null
+}
+
+# check_both DESCRIPTION STORE NAME OPTION...: the same lambdas, all certified, and weights as near as the gaps leave open.
+check_both() {
+    check "$1: on the processor" fit_on cpu "$2" "$3-cpu" "${@:4}"
+    check "$1: on the device" fit_on cuda "$2" "$3-cuda" "${@:4}"
+    check_python "$1: they agree" "$3-cpu" "$3-cuda" <<'PYTHON'
+one, other = [{name: np.load(f"{fit}/{name}.npy").astype(float) for name in ("weight", "bias", "lam", "gap")}
+              for fit in sys.argv[1:3]]
+assert np.allclose(one["lam"], other["lam"], rtol=1e-9), (one["lam"], other["lam"])
+assert np.abs(one["weight"] - other["weight"]).max() < 0.02, np.abs(one["weight"] - other["weight"]).max()
+assert np.abs(one["bias"] - other["bias"]).max() < 0.05, np.abs(one["bias"] - other["bias"]).max()
+assert np.abs(one["weight"]).max() > 0.3
+PYTHON
+}

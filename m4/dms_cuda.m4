@@ -26,5 +26,8 @@ AC_DEFUN([DMS_WITH_CUDA], [
   AS_IF([test "$dms_cuda" = no && test "$with_cuda" != no && test "$with_cuda" != auto],
     [AC_MSG_ERROR([CUDA was asked for, and no nvcc was found that works: say where it is with --with-cuda=DIR, or leave it
   out with --without-cuda])])
+  # A kernel that spills is slow without being wrong: nobody would notice.
+  AS_VAR_IF([enable_werror], [yes], [DMS_PTXAS_FLAGS=,--warning-as-error], [DMS_PTXAS_FLAGS=])
+  AC_SUBST([DMS_PTXAS_FLAGS])
   AM_CONDITIONAL([CUDA], [test "$dms_cuda" != no])
 ])

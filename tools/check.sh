@@ -8,9 +8,10 @@
 #   --build-dir DIR  where to build (default: build/check in the source tree; also DMSTORE_CHECK_DIR)
 #   --only STAGE     this stage; can be repeated
 #
-# Stages: gcc (all tests), clang (unit tests and fuzz corpora), asan (all tests, address and undefined sanitizers), tsan
-# (the threaded tests, thread sanitizer), valgrind (a few tests, looking for leaks), distcheck (a release tarball, built
-# from a read-only source and installed).
+# Stages: gcc (all tests; where there is an nvcc, the module for NVIDIA cards is built, too, and may not spill), clang
+# (unit tests and fuzz corpora), asan (all tests, address and undefined sanitizers), tsan (the threaded tests, thread
+# sanitizer), valgrind (a few tests, looking for leaks), distcheck (a release tarball, built from a read-only source and
+# installed).
 #
 # Each stage builds from nothing in DIR/STAGE, its output is DIR/STAGE.log. The last line is `N passed, N failed` over
 # all stages, with `, N skipped` when any test was; the exit status is 0 only if some test passed and none failed.

@@ -4,6 +4,8 @@
 #   tools/install-dependencies.sh build    what a build from a source checkout needs
 #   tools/install-dependencies.sh check    that, and what the tests need
 #
+# The module for NVIDIA cards is built where an nvcc is found; that comes from NVIDIA and is not installed here.
+#
 # Needs root or sudo only when something is missing. Other systems: install the same things by their names there.
 set -euo pipefail
 

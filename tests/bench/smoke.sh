@@ -30,6 +30,10 @@ smoke open 26 --dmstore "$DMSTORE" --rows 1000 --group-rows 64 --value-rows 64 -
 smoke append 6 --rows 16 --examples 1000 --targets 20 --repeats 1
 smoke reader 7 --rows 300 --examples 1000 --targets 20 --batch-rows 64 --repeats 1
 smoke lanes 5 --rows 70 --columns 300 --variant ref --repeats 1
+DMSTORE_TEST_MODULE=$DMSTORE_BUILD_DIR/tests/cuda/stand_in.so \
+    smoke cuda 6 --rows 70 --columns 100 --targets 64 --copy-mib 1 --repeats 1
+check_output "cuda_bench says why it has no card" "SKIP: this build has no CUDA backend: there is no '/nonexistent'" \
+    env DMSTORE_CUDA_MODULE=/nonexistent "$DMSTORE_BUILD_DIR/tests/bench/cuda_bench"
 smoke fit 7 --rows 200 --examples 40 --store-rows 200 --store-examples 60 --targets 10 --lambdas 10 --repeats 1
 smoke rewrite 9 --dmstore "$DMSTORE" --rows 300 --examples 1000 --targets 20 --repeats 1
 smoke query 16 --dmstore "$DMSTORE" --examples 300 --targets 90 --weights 20 --groups 5 --masks 10 --components 4 --repeats 1

@@ -18,7 +18,7 @@
 #define BOTTOM 200
 
 /* About so many ticks on an axis. */
-#define TICKS 5
+#define TICKS 6
 
 double svg_round_step(double step)
 {
@@ -47,7 +47,7 @@ struct svg_axis svg_axis_around(const char *label, const double *values, size_t 
     room = fmax(0.04 * (high - low), 1e-6 * fmax(fabs(low), fabs(high)));
     if (!(high > low))
         room = fmax(fabs(high), 1e-6) / 2;
-    return (struct svg_axis){label, low - room, high + room, false};
+    return (struct svg_axis){label, low - room, high + room, false, false};
 }
 
 /* ---- where things are ---- */
@@ -115,6 +115,8 @@ static void draw_linear_ticks(const struct svg_plot *plot, const struct svg_axis
 {
     double step = svg_round_step((axis->high - axis->low) / TICKS);
 
+    if (axis->is_count)
+        step = fmax(step, 1);
     for (double i = ceil(axis->low / step - 1e-9); i * step <= axis->high + 1e-9 * step; i++)
         draw_tick(plot, axis == &plot->x, i * step, step);
 }
@@ -123,7 +125,7 @@ static void draw_linear_ticks(const struct svg_plot *plot, const struct svg_axis
 static void draw_log_ticks(const struct svg_plot *plot, const struct svg_axis *axis)
 {
     double first = floor(log10(axis->low)), last = floor(log10(axis->high) + 1e-9);
-    double stride = ceil((last - first) / (TICKS + 1));
+    double stride = ceil((last - first) / TICKS);
     bool is_short = log10(axis->high / axis->low) < 2;
 
     for (double power = first; power <= last; power += is_short || stride < 1 ? 1 : stride) {

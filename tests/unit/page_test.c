@@ -17,6 +17,8 @@ static void test_numbers(void)
 
     is_text(page_number(0.047, 3, text), "0.0470", "a number has its digits");
     is_text(page_number(-0.5, 2, text), "−0.50", "a real minus sign");
+    is_text(page_fixed(-0.1836, 3, text), "−0.184", "so many decimals");
+    is_text(page_fixed(-0.0004, 3, text), "0.000", "what rounds to 0 has no sign");
     is_text(page_number(6.36e-5, 3, text), "6.36·10⁻⁵", "a power of ten");
     is_text(page_number(-1e12, 1, text), "−1·10¹²", "of two digits");
     is_text(page_number(5, 1, text), "5", "no point at the end");

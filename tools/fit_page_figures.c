@@ -57,7 +57,7 @@ static void describe_mean(double mean, char text[MEAN_BYTES])
 {
     char number[PAGE_NUMBER_BYTES];
 
-    if (mean >= 100)
+    if (mean >= 100 || (mean >= 0 && mean == floor(mean)))
         tool_human_count((uint64_t)(mean + 0.5), number);
     else
         page_number(mean, 3, number);
@@ -299,7 +299,7 @@ void fit_page_scatter(struct page *page, const struct fit_findings *findings)
                 "training subsets (Figure 5 of the paper), %s.%s",
                 has_no_bias(findings) ? "which it does but for a constant, as it has no bias"
                                       : "with the line of equality",
-                findings->query->targets
+                findings->query->targets || findings->shown_ct == 1
                     ? ""
                     : " The targets are those at the minimum, the quartiles and the maximum of "
                       "LDS.");

@@ -60,7 +60,8 @@ const char page_style[] =
     "margin:.25rem 0 1rem;padding:0;list-style:none}\n"
     ".row li,.self{font:.75rem/1.35 system-ui,sans-serif;font-variant-numeric:tabular-nums;"
     "overflow-wrap:anywhere}\n"
-    ".row b{font-weight:600}.row span,.self span{display:block;color:var(--soft)}\n"
+    ".row b{font-weight:600;white-space:nowrap}.row span,.self "
+    "span{display:block;color:var(--soft)}\n"
     "img{display:block;width:100%;max-width:6rem;aspect-ratio:1;object-fit:contain;"
     "image-rendering:pixelated;background:#f2f2ef;margin-bottom:.25rem}\n"
     ".self img{max-width:7.5rem}\n"
@@ -78,7 +79,7 @@ const char page_style[] =
     "h2{break-after:avoid;margin-top:1.5rem}h3,header{break-after:avoid}"
     ".plot,.target,.row li,.facts,figcaption{break-inside:avoid}figcaption{break-before:avoid}"
     ".plots{grid-template-columns:1fr 1fr}p{orphans:3;widows:3}"
-    "section>p{break-after:avoid}#provenance>p{break-after:auto}"
+    "section>p{break-after:avoid;break-inside:avoid}#provenance>p{break-after:auto}"
     "footer{break-before:avoid;margin-top:1.5rem}"
     ".target{grid-template-columns:5rem 1fr}.row{grid-template-columns:repeat(8,1fr)}"
     "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n";

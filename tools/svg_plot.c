@@ -20,6 +20,10 @@
 /* About so many ticks on an axis. */
 #define TICKS 6
 
+/* Wider labels below the plot would touch each other: fewer ticks have them. */
+#define WIDE_LABEL 6
+#define WIDE_TICKS 4
+
 double svg_round_step(double step)
 {
     double power = pow(10, floor(log10(step)));
@@ -111,10 +115,30 @@ static void draw_tick(const struct svg_plot *plot, bool is_x, double value, doub
                 LEFT, y_of(plot, value), RIGHT, LEFT - 6, y_of(plot, value) + 4, text);
 }
 
+static size_t character_ct(const char *text)
+{
+    size_t count = 0;
+
+    for (; *text; text++)
+        count += ((unsigned char)*text & 0xc0) != 0x80;
+    return count;
+}
+
+static bool is_wide(const struct svg_axis *axis, double step)
+{
+    char low[PAGE_NUMBER_BYTES], high[PAGE_NUMBER_BYTES];
+
+    write_number(ceil(axis->low / step - 1e-9) * step, step, low);
+    write_number(floor(axis->high / step + 1e-9) * step, step, high);
+    return character_ct(low) > WIDE_LABEL || character_ct(high) > WIDE_LABEL;
+}
+
 static void draw_linear_ticks(const struct svg_plot *plot, const struct svg_axis *axis)
 {
-    double step = svg_round_step((axis->high - axis->low) / TICKS);
+    double range = axis->high - axis->low, step = svg_round_step(range / TICKS);
 
+    if (axis == &plot->x && is_wide(axis, step))
+        step = svg_round_step(range / WIDE_TICKS);
     if (axis->is_count)
         step = fmax(step, 1);
     for (double i = ceil(axis->low / step - 1e-9); i * step <= axis->high + 1e-9 * step; i++)

@@ -11,6 +11,7 @@
 #include <dmstore.h>
 
 #include "fit_query.h"
+#include "npy_file.h"
 #include "options.h"
 #include "output_file.h"
 #include "report.h"
@@ -73,6 +74,8 @@ static int interpret(const struct request *request)
         return tool_fail_usage(name, "--no-normalize goes with --pca only");
     if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    if (request->csv_path && npy_is_path(request->csv_path))
+        return tool_fail_usage(name, "--output: the table is CSV, and cannot be an array");
     return TOOL_CONTINUE;
 }
 

@@ -4,6 +4,7 @@
 #include "commands.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +104,9 @@ static void print(const struct request *request, const struct found *found)
         for (size_t k = 0; k < found->similar_cts[i]; k++) {
             const struct dms_similar *similar = &found->similar[i * found->similar_ct + k];
 
-            printf("  %8.5f  %" PRIu64, similar->similarity, similar->target);
+            /* What rounds to 0 has no sign. */
+            printf("  %8.5f  %" PRIu64,
+                   fabs(similar->similarity) < 0.5e-5 ? 0 : similar->similarity, similar->target);
             index_names_print(names, similar->target, stdout);
             putchar('\n');
         }

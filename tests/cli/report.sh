@@ -98,6 +98,7 @@ dmstore ingest many.dms --masks masks.npy --output y=y.npy >/dev/null
 dmstore rm many.dms --ids 5 >/dev/null
 make_part many.dms main y 0 10000 many.dmfit && dmstore merge-fits many.dms many.dmfit >/dev/null
 check "a page about 10,000 targets" dmstore report many.dms main -o many.html
+check_line "is said to be of so many" "many.html: fit main, 10,000 targets, 5 of them one by one"
 check "is below a megabyte" test "$(stat -c %s many.html)" -lt 1000000
 check_error "all of which cannot be shown" 1 "a page has room for 24" dmstore report many.dms main -o x.html --target all
 

@@ -88,6 +88,10 @@ static int interpret(struct request *request)
 {
     if (request->as_json && request->scores_path && strcmp(request->scores_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    if ((request->components_path && strcmp(request->components_path, "-") == 0) ||
+        (request->mean_path && strcmp(request->mean_path, "-") == 0))
+        return tool_fail_usage(name, "--components and --mean: an array is not printed, name a "
+                                     "file");
     if (!request->has_component_ct && !request->other_name)
         return tool_fail_usage(name, "--pca K is missing");
     request->options.component_ct = (size_t)request->component_ct;

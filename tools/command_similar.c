@@ -4,6 +4,7 @@
 #include "commands.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <dmstore.h>
 
 #include "fit_query.h"
+#include "npy_file.h"
 #include "options.h"
 #include "output_file.h"
 #include "report.h"
@@ -73,6 +75,8 @@ static int interpret(const struct request *request)
         return tool_fail_usage(name, "--no-normalize goes with --pca only");
     if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    if (request->csv_path && npy_is_path(request->csv_path))
+        return tool_fail_usage(name, "--output: the table is CSV, and cannot be an array");
     return TOOL_CONTINUE;
 }
 
@@ -100,7 +104,9 @@ static void print(const struct request *request, const struct found *found)
         for (size_t k = 0; k < found->similar_cts[i]; k++) {
             const struct dms_similar *similar = &found->similar[i * found->similar_ct + k];
 
-            printf("  %8.5f  %" PRIu64, similar->similarity, similar->target);
+            /* What rounds to 0 has no sign. */
+            printf("  %8.5f  %" PRIu64,
+                   fabs(similar->similarity) < 0.5e-5 ? 0 : similar->similarity, similar->target);
             index_names_print(names, similar->target, stdout);
             putchar('\n');
         }

@@ -141,6 +141,9 @@ check "a table" dmstore cluster four.dms four -k 4 --truth label.npy --target-la
 check_printed "tells how far it agrees" "four: 74 targets in 4 clusters, similarity 0."
 check_printed "with the truth" "adjusted Rand index 1.0000"
 
+check "one target" dmstore cluster four.dms four -k 1 --target 18
+check_line "has no similarities to average" "four: 1 target in 1 cluster"
+
 # ---- corners ---------------------------------------------------------------------------------------------------------------
 
 check_error "targets that are all the same" 0 "all similarities are nearly 1" dmstore cluster four.dms same -k 2

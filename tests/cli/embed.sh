@@ -193,5 +193,7 @@ check_error "a target that is not there" 1 "target" dmstore embed tiny.dms tiny 
 check_error "an unknown fit" 1 "there is no fit 'no'" dmstore embed tiny.dms no --pca 1
 check_error "an unknown fit to project" 1 "there is no fit 'no'" dmstore embed tiny.dms tiny --pca 1 --project no
 check_error "a mean of kept components" 1 "go with --pca only" dmstore embed wide.dms parts --project low --mean m.npy
+check_error "components on the terminal" 2 "name a file" dmstore embed tiny.dms tiny --pca 1 --components -
+check_error "a mean on the terminal" 2 "name a file" dmstore embed tiny.dms tiny --pca 1 --mean -
 check_error "two reports on one output" 2 "cannot both be printed" dmstore embed tiny.dms tiny --pca 1 --json -o -
 done_testing

@@ -175,6 +175,7 @@ check_error "no K" 2 "-k K is missing" select_small --minimize
 check_error "K = 0" 2 "-k K is missing" select_small --minimize -k 0
 check_error "a K that is none" 2 "'many' is not a number" select_small --minimize -k many
 check_error "JSON and CSV on one output" 2 "cannot both be printed" select_small --minimize -k 2 --json -o -
+check_error "a mask on the terminal" 2 "name a file" select_small --minimize -k 2 --mask -
 check_error "more than there are" 1 "cannot choose 11 examples of 10" select_small --minimize -k 11
 check_error "more than are left" 1 "of 10, 7 are not excluded" select_small --minimize -k 8 --exclude @out.txt
 check_error "a class with too few" 1 "class 3 has 1 that are not excluded" \

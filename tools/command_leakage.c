@@ -22,8 +22,9 @@
 
 static const char name[] = "leakage";
 
-#define CONTEXT_CT 10    /* weights of the target that are shown with a candidate */
-#define LEAK_MAX 1000000 /* that may be asked for */
+#define CONTEXT_CT 10     /* weights of the target that are shown with a candidate */
+#define CONTEXT_LINE_CT 5 /* of them in a line */
+#define LEAK_MAX 1000000  /* that may be asked for */
 
 struct request {
     struct fit_query query;
@@ -223,38 +224,50 @@ static void print_candidate(const struct leakage *leakage, const struct candidat
     const struct dms_leak *leak = &candidate->leak;
 
     printf("\ntarget %" PRIu64, leak->target);
-    index_names_print(&leakage->query->targets_are, leak->target, stdout);
-    printf("  example %" PRIu32, leak->example);
-    index_names_print(&leakage->query->examples_are, leak->example, stdout);
-    printf("  weight %.6g  score %.3g", leak->weight, leak->score);
+    index_names_print_aside(&leakage->query->targets_are, leak->target, stdout);
+    printf(", example %" PRIu32, leak->example);
+    index_names_print_aside(&leakage->query->examples_are, leak->example, stdout);
+    printf("\n  weight %.6g  score %.3g", leak->weight, leak->score);
     if (!isnan(candidate->distance))
         printf("  distance %.6g", candidate->distance);
-    fputs("\n ", stdout);
     for (size_t i = 0; i < candidate->context_ct; i++)
-        printf(" %" PRIu32 ":%.3g", candidate->context[i].example, candidate->context[i].weight);
+        printf("%s%" PRIu32 ":%.3g", i % CONTEXT_LINE_CT == 0 ? "\n   " : "  ",
+               candidate->context[i].example, candidate->context[i].weight);
     putchar('\n');
+}
+
+static void print_heading(const struct leakage *leakage)
+{
+    const struct request *request = leakage->request;
+    const struct fit_query *query = leakage->query;
+    char targets[TOOL_HUMAN_BYTES], found[TOOL_HUMAN_BYTES], shown[TOOL_HUMAN_BYTES];
+
+    printf("%s: fit %s, %s target%s\n", query->header->output, query->fit_name,
+           tool_human_count(query->position_ct, targets), tool_plural(query->position_ct));
+    printf("%s candidate%s", tool_human_count(leakage->found_ct, found),
+           tool_plural(leakage->found_ct));
+    if (request->options.least_weight > 0)
+        printf(" with a weight of %g or more", request->options.least_weight);
+    if (request->options.least_score > 0)
+        printf(" with a score of %g or more", request->options.least_score);
+    putchar('\n');
+    if (leakage->candidate_ct == 0)
+        return;
+    if (leakage->candidate_ct < leakage->found_ct)
+        printf("here are the %s of largest weight\n",
+               tool_human_count(leakage->candidate_ct, shown));
+    puts("below each are the largest weights of its target, as example:weight");
 }
 
 static void print(const struct leakage *leakage)
 {
     const struct request *request = leakage->request;
-    const struct fit_query *query = leakage->query;
-    char targets[TOOL_HUMAN_BYTES], found[TOOL_HUMAN_BYTES];
 
-    printf("%s: fit %s, %s target%s: %s candidate%s", query->header->output, query->fit_name,
-           tool_human_count(query->position_ct, targets), tool_plural(query->position_ct),
-           tool_human_count(leakage->found_ct, found), tool_plural(leakage->found_ct));
-    if (request->options.least_weight > 0)
-        printf(" with a weight of %g or more", request->options.least_weight);
-    if (request->options.least_score > 0)
-        printf(" with a score of %g or more", request->options.least_score);
-    if (leakage->found_ct > leakage->candidate_ct)
-        printf(", of which these are the %zu of largest weight", leakage->candidate_ct);
-    putchar('\n');
+    print_heading(leakage);
     for (size_t i = 0; i < leakage->candidate_ct; i++)
         print_candidate(leakage, &leakage->candidates[i]);
     if (!isnan(request->radius))
-        detection_print(&leakage->curve, query->position_ct, request->radius);
+        detection_print(&leakage->curve, leakage->query->position_ct, request->radius);
 }
 
 static void json_candidate(const struct leakage *leakage, const struct candidate *candidate,

@@ -17,6 +17,7 @@
 #include "fit_query.h"
 #include "index_list.h"
 #include "options.h"
+#include "plan_check.h"
 #include "removal_plan.h"
 #include "report.h"
 #include "support_classes.h"
@@ -240,8 +241,6 @@ static int search_target(const struct support_runs *runs, size_t place,
             estimates->labels[place] = means[i].row.label;
     }
     support->target = target.target;
-    if (mean_ct == 0 || points[0].k != 0)
-        return dms_source_fail(DMS_ERR_INVALID, "the plan has no control rows");
     if (points[0].run_ct > 0)
         return dms_support_search(points, mean_ct, query->header->example_ct, support);
     support->m0 = NAN;
@@ -406,6 +405,9 @@ static int read_runs(const struct request *request, const struct dms_support_opt
         code = open_runs(request, options, &retrained);
     if (code == 0)
         code = support_runs_read(plan, retrained, targets, query->position_ct, runs);
+    if (code == 0)
+        code = plan_check_masks(name, request->plan, plan, targets, query->position_ct, retrained,
+                                query->header->example_ct);
     dms_retrained_close(retrained);
     free(targets);
     return code;

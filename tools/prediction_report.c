@@ -134,7 +134,7 @@ static void print_subset(const struct prediction_report *report,
         printf("%9" PRIu64, target);
         if (!report->changes_only)
             printf("  %12.6g", predictions[i]);
-        printf("  %12.6g ", changes[i]);
+        printf("  %12.6g", changes[i]);
         index_names_print(&report->query->targets_are, target, stdout);
         putchar('\n');
     }

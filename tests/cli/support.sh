@@ -241,6 +241,17 @@ check "all of them" dmstore support made.dms fit --plan plan --actual made-runs.
 check_line "a censored one is said to be so" "2 > 12 - 1"
 check_printed "with the reason" "1 target with more than that: the mean output is not below 0 at the largest k of the plan"
 check_printed "and one without controls" "1 target without an estimate: no control run has a finite output"
+# Models that have the ids of the plan, but not its masks, tell nothing.
+dmstore create other-runs.dms --examples 12 --output y:6:f32
+dmstore ingest other-runs.dms --masks shuffled_masks.npy --output y=plan_y.npy --ids plan_ids.npy >/dev/null
+check_error "models of another plan with the same ids" 1 "was not trained on what the plan in 'plan' says" \
+    dmstore support made.dms fit --plan plan --actual other-runs.dms
+mkdir table && cp plan/plan.csv table
+check_error "a plan whose masks have been removed is believed, with a warning" 0 "'table/masks.npy' is not there" \
+    dmstore support made.dms fit --plan table --actual made-runs.dms --target 3
+head -5 plan/plan.csv >table/plan.csv && cp plan/masks.npy table
+check_error "masks of another plan" 1 "has 50 masks, and the plan 4 models" \
+    dmstore support made.dms fit --plan table --actual made-runs.dms
 dmstore rm made-runs.dms --ids 107 >/dev/null
 check_error "a model that is missing" 1 "107" dmstore support made.dms fit --plan plan --actual made-runs.dms
 

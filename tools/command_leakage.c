@@ -72,6 +72,11 @@ static int parse_real(const char *option, const char *text, double *value)
     return TOOL_CONTINUE;
 }
 
+static bool is_printed(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 static int interpret(struct request *request)
 {
     struct dms_leak_options *options = &request->options;
@@ -91,8 +96,14 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--radius and --metric go with --distances FILE");
     if (request->curve_path && !request->radius_text)
         return tool_fail_usage(name, "--curve wants --radius R, within which pairs are true");
-    if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
-        return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    if (is_printed(request->curve_path) && (request->as_json || is_printed(request->csv_path)))
+        return tool_fail_usage(name, "--curve - and %s cannot both be printed",
+                               request->as_json ? "--json" : "-o -");
+    status = tool_check_csv(name, request->csv_path, request->as_json);
+    if (status == TOOL_CONTINUE)
+        status = tool_check_csv(name, request->curve_path, false);
+    if (status != TOOL_CONTINUE)
+        return status;
     options->leak_max = (size_t)request->leak_max;
     return TOOL_CONTINUE;
 }
@@ -164,11 +175,10 @@ static int complete_candidate(struct leakage *leakage, const struct dms_leak *le
 
     *candidate = (struct candidate){.leak = *leak, .distance = NAN};
     if (leakage->to_examples)
-        code = distances_of_target(&leakage->distances, leak->target, leakage->to_examples);
+        code = distances_of_pair(&leakage->distances, leak->target, leak->example,
+                                 &candidate->distance);
     if (code < 0)
         return code;
-    if (leakage->to_examples)
-        candidate->distance = leakage->to_examples[leak->example];
     return dms_fit_top(leakage->query->fit, &leak->position, 1, CONTEXT_CT, DMS_POSITIVE_WEIGHTS,
                        candidate->context, &candidate->context_ct);
 }
@@ -370,7 +380,7 @@ static int report(const struct leakage *leakage)
         return code;
     if (request->as_json)
         print_json(leakage);
-    else if (!request->csv_path || strcmp(request->csv_path, "-") != 0)
+    else if (!is_printed(request->csv_path) && !is_printed(request->curve_path))
         print(leakage);
     return 0;
 }

@@ -141,8 +141,9 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--all and --target cannot both be given");
     if (request->all || (!query->targets && !request->actual))
         query->targets = "all";
-    if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
-        return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    status = tool_check_csv(name, request->csv_path, request->as_json);
+    if (status != TOOL_CONTINUE)
+        return status;
     if (!request->grid_text) {
         set_default_grid(request);
         return TOOL_CONTINUE;

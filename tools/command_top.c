@@ -51,9 +51,7 @@ static int check(struct request *request)
         return tool_fail_usage(name, "--target J (or --all-targets) is needed");
     if (request->k == 0 || request->k > UINT32_MAX)
         return tool_fail_usage(name, "-k: 1 to %u examples", UINT32_MAX);
-    if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
-        return tool_fail_usage(name, "--json and -o - cannot both be printed");
-    return TOOL_CONTINUE;
+    return tool_check_csv(name, request->csv_path, request->as_json);
 }
 
 static int parse(int argc, char **argv, struct request *request)

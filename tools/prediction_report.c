@@ -17,16 +17,9 @@ static const char *value_word(const struct prediction_report *report)
     return report->changes_only ? "change" : "prediction";
 }
 
-static bool is_npy(const char *path)
-{
-    size_t bytes = strlen(path);
-
-    return bytes >= 4 && strcmp(path + bytes - 4, ".npy") == 0;
-}
-
 static bool has_csv(const struct prediction_report *report)
 {
-    return report->path && !is_npy(report->path);
+    return report->path && !npy_is_path(report->path);
 }
 
 static bool is_instead(const struct prediction_report *report)
@@ -42,7 +35,7 @@ static int begin_file(struct prediction_report *report)
 
     if (!report->path)
         return 0;
-    if (is_npy(report->path))
+    if (npy_is_path(report->path))
         return npy_writer_create(&report->npy, report->path, 'f', sizeof(double), 2, dimensions);
     return output_file_begin_stream(&report->csv, report->path, &report->stream);
 }

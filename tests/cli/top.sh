@@ -114,4 +114,5 @@ check_error "names of something else" 1 "'names.txt' has 2 lines: expected a nam
     dmstore top small.dms main --target 1 --names names.txt -o never.csv
 check_output "leaves no file" "" find . -name 'never*'
 check_error "JSON and CSV at once" 2 "cannot both be printed" dmstore top small.dms main --target 1 --json -o -
+check_error "a table as .npy" 2 "is a table, as CSV" dmstore top small.dms main --target 1 -o never.npy
 done_testing

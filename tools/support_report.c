@@ -359,7 +359,7 @@ int support_write_csv(const struct support_estimates *estimates, const char *pat
         code = dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
     if (code == 0) {
         fputs("target", file);
-        index_names_csv_head(&estimates->query->targets_are, "", file);
+        index_names_csv_head(&estimates->query->targets_are, "target_", file);
         fprintf(file, ",support,conservative,k,more_than,m0,m0_source,control_runs%s\n",
                 estimates->labels ? ",mislabelled_as" : "");
         for (size_t i = 0; i < estimates->query->position_ct; i++)

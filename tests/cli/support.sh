@@ -269,6 +269,7 @@ assert [(r["target"], r["kind"], r["k"], r["repeat"]) for r in rows] == [
     for r in "012"]
 for row, mask in zip(rows, masks):
     assert set(np.flatnonzero(~mask)) == set(order(weight[int(row["target"])])[:int(row["k"])])
+np.save("six.npy", np.arange(6))
 y = np.ones((12, 6))
 y[0:3, 0], y[3:6, 0], y[6:9, 3], y[9:12, 3] = [-1, 0.5, 0.25], [-1, 0.5, np.nan], [0.5, 0.25, -0.25], [0, 0, 0]
 np.save("confirm_y.npy", y.astype(np.float32))
@@ -291,6 +292,10 @@ assert [(t["target"], t["k"], t["runs"], t["confirmed"]) for t in report["target
 PYTHON
 check_output "as CSV" "target,kind,k,runs,output,confirmed
 0,confirm,2,3,-0.083333333333333329,1" bash -c '"$0" support made.dms fit --plan confirm --actual confirm.dms -o - | head -2' "$DMSTORE"
+check_output "what targets are is said as by other commands" "target,target_label,kind,k,runs,output,confirmed
+target,target_label,support,conservative,k,more_than,m0,m0_source,control_runs" bash -c \
+    '"$0" support made.dms fit --plan confirm --actual confirm.dms -o - --target-labels six.npy | head -1
+     "$0" support made.dms fit -o - --target-labels six.npy | head -1' "$DMSTORE"
 check_error "nothing to confirm" 1 "no target has an estimate above 0" \
     dmstore support made.dms fit --target 1:3 --confirm nothing
 check_error "a confirmation is not confirmed" 1 "--confirm follows a search" \

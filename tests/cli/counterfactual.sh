@@ -136,7 +136,7 @@ assert [(k["kind"], k["pair_count"], k["predicted"]) for k in report["kinds"]] =
     ("top", 4, -2.125), ("bottom", 4, 3.875), ("list", 4, 0.5)]
 assert report["overall"] == {"pair_count": 12, "predicted": 0.75}
 PYTHON
-check_error "with a warning that they extrapolate" 0 "have 9 to 12 examples, those of training 6 to 6" \
+check_error "with a warning that they extrapolate" 0 "have 9 to 12 examples, those of training 6:" \
     dmstore counterfactual small.dms chosen --target all --remove top:1 --remove bottom:3
 check "a table" dmstore counterfactual small.dms chosen --target all --remove top:1 --remove bottom:3 -o small.csv
 check_line "has a line for each kind and size" "top 1 4 -2.1250"
@@ -388,4 +388,9 @@ dmstore create empty.dms --examples 12 --output other:4:f32
 check_error "runs without the output" 1 "'empty.dms'" ask --target 0 --actual empty.dms
 touch file
 check_error "a plan that cannot be written" 1 "file" ask --target 0 --remove top:1 --plan file
+check_error "a plan larger than any disk" 1 "plan for fewer targets, sets or repeats" \
+    ask --target 0 --remove top:1 --plan plan --repeats 100000000000000
+check_error "sets that would count twice" 2 "--remove top:10 and --remove top:grid ask about the same sets" \
+    ask --target 0 --remove top:10 --remove bottom:10 --remove top:grid
+check_error "a table as .npy" 2 "is a table, as CSV" ask --target 0 --remove top:1 -o never.npy
 done_testing

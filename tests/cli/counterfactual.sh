@@ -7,26 +7,13 @@
 digits_run
 make_part=$DMSTORE_BUILD_DIR/tests/cli/make_part
 
+correlations
 cat >reference.py <<'PYTHON'
 import csv, json
 import numpy as np
+from correlations import *
 
 GRID = [10, 20, 40, 80, 160, 320, 640, 1280]
-
-def ranks(x):
-    """Average ranks."""
-    values, places, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[places]
-
-def correlation(x, y):
-    if len(y) < 2 or (y == y[0]).all():
-        return None
-    return 0.0 if (x == x[0]).all() else np.corrcoef(x, y)[0, 1]
-
-def same(got, wanted, tolerance=1e-9):
-    if wanted is None or got is None:
-        return got is None and wanted is None
-    return abs(got - wanted) <= tolerance * (1 + abs(wanted))
 
 def check_scores(report):
     """Means and correlations of all groups are those of the pairs."""
@@ -34,7 +21,7 @@ def check_scores(report):
     def check(group, members):
         x, y = (np.array([p[name] for p in members]) for name in ("predicted", "actual"))
         wanted = {"predicted": x.mean(), "actual": y.mean(), "pearson": correlation(x, y),
-                  "spearman": correlation(ranks(x), ranks(y))}
+                  "spearman": spearman(x, y)}
         assert group["pair_count"] == len(members)
         for name, value in wanted.items():
             assert same(group[name], value), (group, name, value)

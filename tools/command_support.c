@@ -13,6 +13,7 @@
 
 #include <dmstore.h>
 
+#include "extrapolation.h"
 #include "fit_arrays.h"
 #include "fit_query.h"
 #include "index_list.h"
@@ -181,6 +182,7 @@ static int find_extrapolation(const struct request *request, struct support_esti
 {
     const struct fit_query *query = &request->query;
     uint64_t example_ct = query->header->example_ct;
+    char all[TOOL_HUMAN_BYTES], trained[EXTRAPOLATION_RANGE_BYTES];
     struct dms_subset_sizes sizes;
     bool predicted = false;
     int code;
@@ -195,11 +197,11 @@ static int find_extrapolation(const struct request *request, struct support_esti
     estimates->extrapolates = dms_subsets_extrapolate(&sizes, example_ct, example_ct);
     if (estimates->extrapolates)
         tool_warn(name,
-                  "M0 is what the datamodel predicts for all %" PRIu64 " examples, and it was "
-                  "trained on subsets of %" PRIu64 " to %" PRIu64
-                  ": it extrapolates, and its level "
-                  "is not to be trusted (control runs in the store would tell)",
-                  example_ct, sizes.smallest, sizes.largest);
+                  "M0 is what the datamodel predicts for all %s examples, and it was trained on "
+                  "subsets of %s: it extrapolates, and its level is not to be trusted (control "
+                  "runs in the store would tell)",
+                  tool_human_count(example_ct, all),
+                  extrapolation_range(sizes.smallest, sizes.largest, trained));
     return 0;
 }
 

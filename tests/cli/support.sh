@@ -126,7 +126,7 @@ for t, target in enumerate(report["targets"]):
     assert target["support"] == (k if known else None) and target["more_than"] == (None if known else k)
 assert report["extrapolates"]
 PYTHON
-check_error "without control runs, it says that it extrapolates" 0 "M0 is what the datamodel predicts for all 12 examples" \
+check_error "without control runs, it says that it extrapolates" 0 "M0 is what the datamodel predicts for all 12 examples, and it was trained on subsets of " \
     dmstore support bare.dms fit --json
 check_same "and the report is the same" datamodel.json "$stdout_file"
 check_error "control runs that are not there" 1 "target 0 of fit fit has no control runs" \

@@ -260,6 +260,10 @@ static int plan_set(void *context, const struct removed_set *set)
     struct plan_row row = {
         .has_target = planner->has_target, .target = planner->target, .k = set->k};
 
+    if (set->k == planner->writer->example_ct)
+        return dms_source_fail(DMS_ERR_INVALID,
+                               "--remove %s leaves none of the %" PRIu64 " examples to train on",
+                               removal_rule_words[set->removal->rule], set->k);
     snprintf(row.kind, sizeof(row.kind), "%s", removal_rule_words[set->removal->rule]);
     return removal_plan_add_repeats(planner->writer, &row, planner->repeat_ct, set->examples,
                                     set->k);
@@ -314,7 +318,7 @@ static int check_extrapolation(struct request *request)
     int code = dms_fit_subset_sizes(request->query.snapshot, request->query.fit, request->thread_ct,
                                     &sizes);
 
-    if (code < 0)
+    if (code < 0 || request->list.set_ct == 0)
         return code;
     request->report.extrapolates = extrapolation_warn(
         name, "these training sets have", request->list.smallest_subset, example_ct, &sizes);

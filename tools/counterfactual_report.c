@@ -227,7 +227,8 @@ int counterfactual_print(const struct counterfactual_report *report)
     char targets[TOOL_HUMAN_BYTES], sets[TOOL_HUMAN_BYTES];
     int code;
 
-    printf("%s: %s target%s, %s set%s of training examples removed", report->query->fit_name,
+    printf("%s: fit %s, %s target%s, %s set%s of training examples removed",
+           report->query->header->output, report->query->fit_name,
            tool_human_count(report->query->position_ct, targets),
            tool_plural(report->query->position_ct), tool_human_count(list->set_ct, sets),
            tool_plural(list->set_ct));
@@ -237,9 +238,13 @@ int counterfactual_print(const struct counterfactual_report *report)
     code = print_table(report);
     if (code < 0)
         return code;
+    if (list->item_ct == 0)
+        puts("no sets: there are too few examples to remove 10 of them");
     if (list->runs)
         print_base(list);
     print_note(list->untrained_ct, "pair", "left out: no model was trained on the set");
+    print_note(list->baseless_ct, "pair",
+               "left out: no model of all training examples has a finite output on the target");
     print_note(list->nonfinite_ct, "output", "left out: not finite");
     if (report->plan)
         print_plan(report);
@@ -391,6 +396,7 @@ static void json_head(struct json_writer *json, const struct counterfactual_repo
         json_text(json, "runs", list->runs);
         json_text(json, "base", dms_base_name(list->base));
         json_u64(json, "pairs_untrained", list->untrained_ct);
+        json_u64(json, "pairs_without_base", list->baseless_ct);
         json_u64(json, "outputs_nonfinite", list->nonfinite_ct);
     }
 }

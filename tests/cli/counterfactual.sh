@@ -85,10 +85,10 @@ bottom 10: 0 2 3 4 6 7 8 9 10 11
 zero 7: 0 2 4 6 7 10 11
 class 4: 2 5 8 11
 nearest 2: 1 3
-random 12: 0 1 2 3 4 5 6 7 8 9 10 11
+random 11: 0 1 2 3 5 6 7 8 9 10 11
 top 10: 0 1 2 4 5 6 7 8 10 11" removed chosen --target 0 --remove top:1 --remove top:5 --remove top:11 --remove bottom:1 \
     --remove bottom:10 --remove zero:7 --remove class:4 --labels classes.npy --target-labels target_classes.npy \
-    --remove nearest:2 --distances coordinates.npy --remove random:12 --remove top:grid --remove zero:grid \
+    --remove nearest:2 --distances coordinates.npy --remove random:11 --remove top:grid --remove zero:grid \
     --remove @list.txt # the grid ends before nothing is left to train on, and before there are too few zeros
 check_output "nothing but zeros" "top 3: 0 1 2" removed chosen --target 1 --remove top:3
 check_output "a list, once for all targets" "list 2: 2 7" removed chosen --target all --remove @list.txt
@@ -132,7 +132,7 @@ check_output "CSV has a line a pair" "target,kind,k,effect,predicted,actual,runs
 0,top,1,2,-2,,0
 0,bottom,3,-2,2,,0" head -3 small.csv
 check "a target of a fit that has one only" dmstore counterfactual small.dms some --target all --remove top:2
-check_printed "is the one that is meant" "some: 1 target"
+check_printed "is the one that is meant" "y: fit some, 1 target, 1 set"
 
 # ---- retrained models: small -----------------------------------------------------------------------------------------------
 
@@ -185,6 +185,17 @@ wanted = [np.nanmean(y[r, t]) - np.nanmean(y[[0, 5, 8], t]) if np.isfinite(y[r, 
 assert all(same(p["actual"], a) for p, a in zip(pairs, wanted)), (pairs, wanted)
 check_scores(report)
 PYTHON
+
+# Controls that have no finite output on a target tell nothing of its changes.
+check_python "controls without an output" <<'PYTHON'
+y = np.load("run_y.npy")
+y[[0, 5, 8], 1] = np.nan
+np.save("baseless_y.npy", y)
+PYTHON
+dmstore create baseless.dms --examples 12 --output y:4:f32
+dmstore ingest baseless.dms --masks run_masks.npy --output y=baseless_y.npy >/dev/null
+check "are no base" dmstore counterfactual small.dms chosen --target 0:2 --actual baseless.dms
+check_printed "which is said" "3 pairs left out: no model of all training examples has a finite output on the target"
 
 # Without controls there, those of the store, and without any, the prediction.
 check "without the controls" dmstore rm small_runs.dms --ids 0,5,8
@@ -350,6 +361,13 @@ for what in top tip:3 top:0 top:x top: @ :3 mask:3; do
     check_error "--remove $what" 2 "--remove: '$what' is neither" ask --target 0 --remove "$what"
 done
 check_error "more than there are" 1 "there are 12 examples" ask --target 0 --remove top:13
+check_error "a plan that leaves nothing to train on" 1 "--remove top leaves none of the 12 examples to train on" \
+    ask --target 0 --remove top:12 --plan all
+check_output "is not left behind" "" ls -A all
+check "sets of a grid where there are too few examples" ask --target 0 --remove class:grid --labels classes.npy \
+    --target-labels target_classes.npy
+check_printed "are none" "no sets: there are too few examples"
+check_output "which extrapolate to nothing" "" cat "$stderr_file"
 check_error "too few zeros" 1 "target 0 has 7 examples of weight 0" ask --target 0 --remove zero:8
 check_error "too few of the class" 1 "target 3 has 0 examples of its class" ask --target all --remove class:1 \
     --labels classes.npy --target-labels target_classes.npy

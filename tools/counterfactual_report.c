@@ -431,13 +431,13 @@ static void write_csv(void *context, const struct counterfactual *pair, uint64_t
 {
     struct csv_context *to = context;
 
-    fprintf(to->file, "%" PRIu64 ",%s,%" PRIu64 ",%.17g,%.17g,", target,
-            removal_rule_words[pair->rule], pair->k, pair->effect, predicted_change(pair));
+    fprintf(to->file, "%" PRIu64, target);
+    index_names_csv(&to->report->query->targets_are, target, to->file);
+    fprintf(to->file, ",%s,%" PRIu64 ",%.17g,%.17g,", removal_rule_words[pair->rule], pair->k,
+            pair->effect, predicted_change(pair));
     if (!isnan(pair->actual))
         fprintf(to->file, "%.17g", pair->actual);
-    fprintf(to->file, ",%" PRIu64, pair->run_ct);
-    index_names_csv(&to->report->query->targets_are, target, to->file);
-    putc('\n', to->file);
+    fprintf(to->file, ",%" PRIu64 "\n", pair->run_ct);
 }
 
 int counterfactual_write_csv(const struct counterfactual_report *report, const char *path)
@@ -453,9 +453,9 @@ int counterfactual_write_csv(const struct counterfactual_report *report, const c
         output_file_abandon(&output);
         return DMS_ERR_NO_MEMORY;
     }
-    fputs("target,kind,k,effect,predicted,actual,runs", context.file);
+    fputs("target", context.file);
     index_names_csv_head(&report->query->targets_are, "target_", context.file);
-    putc('\n', context.file);
+    fputs(",kind,k,effect,predicted,actual,runs\n", context.file);
     code = for_each_pair(report, write_csv, &context);
     return output_file_end_stream(&output, context.file, code);
 }

@@ -163,7 +163,7 @@ static void csv_subset(const struct prediction_report *report, const double *pre
     FILE *stream = report->stream;
 
     fputs("target", stream);
-    index_names_csv_head(names, "", stream);
+    index_names_csv_head(names, "target_", stream);
     fputs(report->changes_only ? ",change\n" : ",prediction,change\n", stream);
     for (size_t i = 0; i < report->query->position_ct; i++) {
         uint64_t target = target_at(report, i);

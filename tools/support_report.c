@@ -186,8 +186,8 @@ static void print_notes(const struct support_estimates *estimates)
         censored_ct += !is_undefined(support) && support->censored;
     }
     if (censored_ct > 0)
-        printf("%" PRIu64 " target%s with more than that: %s\n", censored_ct,
-               tool_plural(censored_ct),
+        printf("%" PRIu64 " target%s of which it is only known that there are more (>): %s\n",
+               censored_ct, tool_plural(censored_ct),
                estimates->runs ? "the mean output is not below 0 at the largest k of the plan"
                                : "all positive weights together do not exceed M0");
     if (undefined_ct > 0)

@@ -238,7 +238,7 @@ margin() {
 }
 check "compare margins" margin --target-labels logit_labels.npy --remove @five.txt -o margin.csv
 check_output "they are those of the target's class" "0,-3,2 1,-1.5,2" bash -c \
-    'echo $(tail -n +2 margin.csv | cut -d, -f1,6,7)'
+    'echo $(tail -n +2 margin.csv | cut -d, -f1,7,8)'
 check_error "which must be known" 1 "give the same (--target-labels)" margin
 check "a fit that leaves out models which have seen the target" "$make_part" small.dms own y 0 4 own.dmfit exclude-self=yes
 dmstore merge-fits small.dms own.dmfit >/dev/null

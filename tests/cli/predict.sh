@@ -69,7 +69,7 @@ expected = json.load(open("remove.json"))["targets"][58:]
 labels = np.load("files/labels.npy")
 assert len(rows) == 2
 for row, target in zip(rows, expected):
-    assert int(row["target"]) == target["target"] and int(row["label"]) == labels[target["target"]]
+    assert int(row["target"]) == target["target"] and int(row["target_label"]) == labels[target["target"]]
     assert float(row["prediction"]) == target["prediction"] and float(row["change"]) == target["change"]
 PYTHON
 

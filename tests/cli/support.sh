@@ -239,7 +239,7 @@ check "some of its targets" dmstore support made.dms fit --plan plan --actual ma
 check_line "are told" "3 7 8 0.5"
 check "all of them" dmstore support made.dms fit --plan plan --actual made-runs.dms
 check_line "a censored one is said to be so" "2 > 11 - 1"
-check_printed "with the reason" "1 target with more than that: the mean output is not below 0 at the largest k of the plan"
+check_printed "with the reason" "1 target of which it is only known that there are more (>): the mean output is not below 0 at the largest k of the plan"
 check_printed "and one without controls" "1 target without an estimate: no control run has a finite output"
 # Models that have the ids of the plan, but not its masks, tell nothing.
 dmstore create other-runs.dms --examples 12 --output y:6:f32

@@ -34,7 +34,7 @@ static void print_cluster(const struct cluster_report *report, const struct clus
             break;
         }
         printf("%s %" PRIu64, named > 1 ? "," : "", report->targets[place]);
-        index_names_print(&report->query->targets_are, report->targets[place], stdout);
+        index_names_print_aside(&report->query->targets_are, report->targets[place], stdout);
     }
     putchar('\n');
 }

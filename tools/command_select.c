@@ -218,7 +218,7 @@ static void print(const struct request *request, const struct dms_selection *sel
     print_output("these minus random", selection->weight_sum - selection->random_weight_sum);
     printf("first %zu\n", shown);
     for (size_t i = 0; i < shown; i++) {
-        printf("  %8" PRIu64 " %+13.6g ", selection->examples[i], selection->weights[i]);
+        printf("  %8" PRIu64 " %+13.6g", selection->examples[i], selection->weights[i]);
         index_names_print(&query->examples_are, selection->examples[i], stdout);
         putchar('\n');
     }

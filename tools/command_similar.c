@@ -99,7 +99,7 @@ static void print(const struct request *request, const struct found *found)
         uint64_t target = target_number(request, i);
 
         printf("target %" PRIu64, target);
-        index_names_print(names, target, stdout);
+        index_names_print_aside(names, target, stdout);
         puts(found->similar_cts[i] == 0 ? ": nothing to compare" : "");
         for (size_t k = 0; k < found->similar_cts[i]; k++) {
             const struct dms_similar *similar = &found->similar[i * found->similar_ct + k];

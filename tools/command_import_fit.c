@@ -301,8 +301,10 @@ static int read_biases(struct import *import)
 static int plan(struct import *import)
 {
     const struct request *request = import->request;
-    int code = dms_snapshot_open(request->store, &import->snapshot);
+    int code = fit_sink_check(request->store);
 
+    if (code == 0)
+        code = dms_snapshot_open(request->store, &import->snapshot);
     if (code == 0 && request->like)
         code = dms_fit_open(import->snapshot, request->like, &import->like);
     return code < 0 ? code

@@ -162,6 +162,8 @@ static int plan(struct influence_job *job)
     options->labels = job->labels;
     options->self = job->self;
     if (code == 0)
+        code = fit_sink_check(request->store);
+    if (code == 0)
         code = dms_snapshot_open(request->store, &job->snapshot);
     if (code == 0)
         code = dms_influence_plan(job->snapshot, options, &job->header);

@@ -255,7 +255,7 @@ check_printed "and says what it left out" "1 target left out of all means: the o
 check "a table of more fits than a terminal is wide" dmstore eval run.dms main short fewer main
 cp "$stdout_file" wide.txt
 check_output "goes on below" "2 80" bash -c \
-    'echo $(grep -c "^LDS over targets" wide.txt) $(grep -v "^LDS of\|^[0-9]" wide.txt | wc -L)'
+    'echo $(grep -c "^mean over targets" wide.txt) $(grep -v "^LDS of\|^[0-9]" wide.txt | wc -L)'
 check_python "the CSV file has the same scores" <<'PYTHON'
 import csv
 from reference import *

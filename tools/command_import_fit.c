@@ -307,9 +307,10 @@ static int plan(struct import *import)
         code = dms_snapshot_open(request->store, &import->snapshot);
     if (code == 0 && request->like)
         code = dms_fit_open(import->snapshot, request->like, &import->like);
-    return code < 0 ? code
-                    : dms_import_plan(import->snapshot, &request->options, import->like,
-                                      &import->header);
+    if (code == 0)
+        code = dms_import_plan(import->snapshot, &request->options, import->like, &import->header);
+    /* With another fit to be like, it is that one which does not go with what was given. */
+    return code == DMS_ERR_CONFLICT && !request->like ? tool_advise_other_name(code) : code;
 }
 
 /* Means of the outputs of the targets, and of those between them. */

@@ -168,8 +168,7 @@ static int plan(struct influence_job *job)
     if (code == 0)
         code = dms_influence_plan(job->snapshot, options, &job->header);
     if (code == DMS_ERR_CONFLICT)
-        return dms_source_fail(code, "%s: take another --name, or remove the fit (dmstore rm-fit)",
-                               dms_error_message());
+        return tool_advise_other_name(code);
     return code;
 }
 

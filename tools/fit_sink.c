@@ -38,8 +38,7 @@ static int store_part(struct fit_sink *sink)
         code = dms_store_merge_fit(store, sink->part, &added_ct);
     dms_store_close(store);
     if (code == DMS_ERR_CONFLICT) /* where it EXISTS, the message says so */
-        return dms_source_fail(code, "%s: take another --name, or remove the fit (dmstore rm-fit)",
-                               dms_error_message());
+        return tool_advise_other_name(code);
     if (code < 0)
         return code;
     sink->stored_ct += dms_fit_part_target_ct(sink->part);

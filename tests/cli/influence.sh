@@ -134,6 +134,8 @@ check_error "a regression is not joined" 1 "was begun with method = lasso, this 
     '"$0" fit run.dms --name lasso --output y --targets 0:2 --holdout 200 --lambdas 5 >/dev/null
      "$0" influence run.dms --name lasso --output y --holdout 200' "$DMSTORE"
 check_error "nor are influences by a regression" 1 "was begun with method = influence, this job has lasso" dmstore fit run.dms --name main --output y --holdout 200
+check_output "a list of fits has no certificates of influences" "- -" bash -c \
+    '"$0" fits run.dms | awk "\$1 == \"main\" { print \$8, \$9 }"' "$DMSTORE"
 dmstore snapshot run.dms -o run.manifest >/dev/null
 check_error "a manifest is refused" 1 "'run.manifest' is not a store" \
     dmstore influence run.manifest --name x --output y

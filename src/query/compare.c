@@ -464,21 +464,17 @@ static int find_common(struct work *work, const size_t *positions, size_t positi
     return 0;
 }
 
-static int count_b_only(struct work *work)
+/* Asks which targets the fits have, and reads none of them. */
+static void count_b_only(struct work *work)
 {
-    for (size_t i = 0; i < dms_fit_target_ct(work->fits[1]); i++) {
-        struct dms_fitted_target target;
-        size_t there;
-        int code = dms_fit_target(work->fits[1], i, &target);
+    uint64_t target_ct = dms_fit_get_header(work->fits[1])->target_ct;
 
-        if (code < 0)
-            return code;
-        code = dms_fit_find(work->fits[0], target.target, &there);
-        if (code < 0 && code != DMS_ERR_NOT_FOUND)
-            return code;
-        work->result->b_only_ct += code < 0;
+    for (uint64_t target = 0; target < target_ct; target++) {
+        size_t position;
+
+        work->result->b_only_ct += dms_fit_find(work->fits[1], target, &position) == 0 &&
+                                   dms_fit_find(work->fits[0], target, &position) < 0;
     }
-    return 0;
 }
 
 static int create_result(struct work *work, size_t position_ct)
@@ -566,10 +562,10 @@ int dms_compare(dms_snapshot *a_snapshot, dms_fit *a, dms_snapshot *b_snapshot, 
         code = create_result(&work, position_ct);
     if (code == 0)
         code = find_common(&work, positions, position_ct);
-    if (code == 0)
-        code = count_b_only(&work);
-    if (code == 0)
+    if (code == 0) {
+        count_b_only(&work);
         code = run_targets(&work);
+    }
     if (code == 0 && options->score)
         code = find_reason(&work);
     if (code == 0 && options->score && !work.result->unscored)

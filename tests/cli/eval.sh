@@ -236,6 +236,10 @@ check_printed "the interval" "95% interval"
 check_printed "the quantiles" "LDS over targets"
 check_printed "the difference" "LDS of short - main: -"
 check_printed "and says what it left out" "1 target left out of all means: the output is constant"
+check "a table of more fits than a terminal is wide" dmstore eval run.dms main short fewer main
+cp "$stdout_file" wide.txt
+check_output "goes on below" "2 80" bash -c \
+    'echo $(grep -c "^mean over targets" wide.txt) $(grep -v "^LDS of\|^[0-9]" wide.txt | wc -L)'
 check_python "the CSV file has the same scores" <<'PYTHON'
 import csv
 from reference import *

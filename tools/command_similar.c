@@ -24,7 +24,7 @@ struct request {
     struct fit_query query;
     uint64_t similar_ct, component_ct;
     unsigned thread_ct;
-    bool keep_length, as_json;
+    bool has_component_ct, keep_length, as_json;
     const char *csv_path;
 };
 
@@ -42,7 +42,7 @@ static int parse(int argc, char **argv, struct request *request)
         FIT_QUERY_TARGET_OPTION(query),
         OPTION_COUNT("count", 'k', "K", &request->similar_ct, NULL,
                      "how many for each target (default 10)"),
-        OPTION_COUNT("pca", 0, "K", &request->component_ct, NULL,
+        OPTION_COUNT("pca", 0, "K", &request->component_ct, &request->has_component_ct,
                      "compare coordinates in the first K principal components"),
         OPTION_FLAG("no-normalize", 0, &request->keep_length,
                     "with --pca: components of the weights as they are"),
@@ -71,7 +71,9 @@ static int interpret(const struct request *request)
         return tool_fail_usage(name, "--target is missing");
     if (request->similar_ct == 0)
         return tool_fail_usage(name, "-k: at least one");
-    if (request->keep_length && request->component_ct == 0)
+    if (request->has_component_ct && request->component_ct == 0)
+        return tool_fail_usage(name, "--pca: at least one component");
+    if (request->keep_length && !request->has_component_ct)
         return tool_fail_usage(name, "--no-normalize goes with --pca only");
     if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
@@ -217,6 +219,8 @@ static int search(const struct request *request, struct found *found)
     size_t target_ct = dms_fit_target_ct(query->fit);
     int code;
 
+    if (query->position_ct == 0)
+        return dms_source_fail(DMS_ERR_INVALID, "'%s' names no targets", query->targets);
     dms_similar_options_init(&options);
     options.thread_ct = request->thread_ct;
     options.similar_ct = request->similar_ct < target_ct ? request->similar_ct : target_ct;

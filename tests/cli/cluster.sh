@@ -166,6 +166,9 @@ check_error "labels of too few targets" 1 "'short.npy' has 5 rows: output y has 
     dmstore cluster four.dms four -k 2 --truth short.npy
 check_error "a class that no target has" 1 "no target of fit 'four' is of class 3" \
     dmstore cluster four.dms four -k 2 --class class.npy --of 3
+check_error "a class that is no number" 2 "--of: '3.5' is not a class" \
+    dmstore cluster four.dms four -k 2 --class class.npy --of 3.5
+check_error "no components asked for" 2 "--pca: at least one" dmstore cluster four.dms four -k 2 --pca 0
 check_error "a class without classes" 2 "--of needs --class" dmstore cluster four.dms four -k 2 --of 3
 check_error "too little memory" 1 "bytes of memory, and 1048576 are allowed" dmstore cluster large.dms large -k 4 --memory 1M
 done_testing

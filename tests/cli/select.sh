@@ -186,6 +186,14 @@ check_error "classes that have too few for the rest" 1 "cannot choose 8 examples
 check_error "an example that does not exist" 1 "there are 10 only" select_small --minimize -k 2 --exclude 10
 check_error "a target that the fit does not have" 1 "no target 7" select_small --minimize -k 2 --targets 7
 check_error "a target that the output does not have" 1 "there are 8 only" select_small --minimize -k 2 --targets 8
+check_python "weights whose sums are infinite" <<'PYTHON'
+weights = np.zeros((6, 10))
+weights[:3, 0], weights[:3, 1], weights[0, 2], weights[1:4, 2] = 1e308, -1e308, 1e308, 1
+np.save("large.npy", weights)
+PYTHON
+make_part small.dms large y 0 6 large.dmfit --weights large.npy --bias bias.npy
+dmstore merge-fits small.dms large.dmfit >/dev/null
+check_error "sums that have no order" 1 "fit large: the weights are too large" dmstore select small.dms large -k 2 --maximize
 check_error "another fit" 1 "main, nobias" dmstore select small.dms none -k 2 --minimize
 check_python "unusable files" <<'PYTHON'
 for name, values in (("short", [1, 1]), ("negative", [1] * 5 + [-1]), ("nan", [1] * 5 + [np.nan]), ("none", [0] * 6),

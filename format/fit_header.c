@@ -123,11 +123,27 @@ static int compare_row_sets(const struct dms_fit_header *begun, const struct dms
     return status;
 }
 
-/* Both lists are sorted: the first key that is in one only, or has two values. */
+/* What made a fit; a regression by LASSO does not say. */
+static const char *method_of(const struct dms_fit_header *header)
+{
+    for (size_t k = 0; k < header->problem_ct; k++) {
+        if (strcmp(header->problem[k].key, "method") == 0) {
+            return header->problem[k].value;
+        }
+    }
+    return "lasso";
+}
+
+/* Fits of two methods have other keys, too, which say nothing: the method comes first. Both lists
+ * are sorted: else it is the first key that is in one only, or has two values. */
 static int compare_problems(const struct dms_fit_header *begun, const struct dms_fit_header *asked)
 {
     size_t there = 0;
     size_t here = 0;
+    if (strcmp(method_of(begun), method_of(asked)) != 0) {
+        return dms_fail(DMS_ERR_CONFLICT, "fit '%s' was begun with method = %s, this job has %s",
+                        begun->name, method_of(begun), method_of(asked));
+    }
     while (there < begun->problem_ct || here < asked->problem_ct) {
         const struct dms_metadata *old = &begun->problem[there];
         const struct dms_metadata *new = &asked->problem[here];

@@ -163,9 +163,10 @@ static void print(const struct request *request, const struct dms_comparison *co
 {
     char targets[TOOL_HUMAN_BYTES], examples[TOOL_HUMAN_BYTES];
 
-    printf("%s and %s: %s target%s, %s examples\n", request->a.fit_name, request->b_name,
+    printf("%s and %s: %s target%s, %s example%s\n", request->a.fit_name, request->b_name,
            tool_human_count(comparison->target_ct, targets), tool_plural(comparison->target_ct),
-           tool_human_count(request->a.header->example_ct, examples));
+           tool_human_count(request->a.header->example_ct, examples),
+           tool_plural(request->a.header->example_ct));
     puts("mean over targets");
     print_value("Spearman of weights", comparison->means[DMS_AGREEMENT_SPEARMAN]);
     print_value("Pearson of weights", comparison->means[DMS_AGREEMENT_PEARSON]);

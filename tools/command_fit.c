@@ -418,10 +418,7 @@ static int plan(struct fit_job *job)
         if (code != DMS_ERR_CONFLICT)
             break;
     }
-    if (code != DMS_ERR_CONFLICT)
-        return code;
-    return dms_source_fail(code, "%s: take another --name, or remove the fit (dmstore rm-fit)",
-                           dms_error_message());
+    return code == DMS_ERR_CONFLICT ? tool_advise_other_name(code) : code;
 }
 
 /* ---- the work ---- */

@@ -21,19 +21,28 @@ static const char name[] = "fits";
 
 /* ---- all fits ---- */
 
+/* Whether no target is one that a regression could have certified. */
+static bool is_estimated(const struct fit_summary *summary)
+{
+    return summary->target_ct > 0 && summary->estimated_ct == summary->target_ct;
+}
+
 static void print_row(const struct fit_summary *summary)
 {
     const struct dms_fit_header *header = summary->header;
-    char targets[48], time[FIT_TIME_BYTES];
+    char targets[48], certified[24] = "-", gap[24] = "-", time[FIT_TIME_BYTES];
 
+    if (!is_estimated(summary)) {
+        snprintf(certified, sizeof(certified), "%" PRIu64, summary->certified_ct);
+        snprintf(gap, sizeof(gap), "%.2g", summary->worst_gap);
+    }
     snprintf(targets, sizeof(targets), "%" PRIu64 "/%" PRIu64, summary->target_ct,
              header->target_ct);
-    printf("%-16s %-16s %-10s %15s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64
-           " %9.2g %9.1f %5" PRIu64 "  %s\n",
+    printf("%-16s %-16s %-10s %15s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9s %9s %9.1f %5" PRIu64
+           "  %s\n",
            summary->name, header->output, dms_fit_method(header), targets, header->training.row_ct,
-           header->validation.row_ct, header->held_out.row_ct, summary->certified_ct,
-           summary->worst_gap, summary->mean_weight_ct, summary->part_ct,
-           fit_time_text(summary->last_time_ns, time));
+           header->validation.row_ct, header->held_out.row_ct, certified, gap,
+           summary->mean_weight_ct, summary->part_ct, fit_time_text(summary->last_time_ns, time));
 }
 
 static int list_fits(dms_snapshot *snapshot, struct json_writer *json)
@@ -118,8 +127,11 @@ static void print_targets_summary(const struct fit_summary *summary)
            summary->header->target_ct, tool_human_bytes(summary->stored_bytes, bytes));
     if (summary->target_ct == 0)
         return;
-    printf("  certified       %" PRIu64 ", worst gap %.3g\n", summary->certified_ct,
-           summary->worst_gap);
+    if (is_estimated(summary))
+        printf("  certified       -, no target is the solution of a regression\n");
+    else
+        printf("  certified       %" PRIu64 ", worst gap %.3g\n", summary->certified_ct,
+               summary->worst_gap);
     printf("  constant        %" PRIu64 "\n", summary->constant_ct);
     printf("  refitted        %" PRIu64 "\n", summary->refitted_ct);
     printf("  path ended      %" PRIu64 " early; %" PRIu64 " chose the last lambda\n",

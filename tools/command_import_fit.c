@@ -301,13 +301,16 @@ static int read_biases(struct import *import)
 static int plan(struct import *import)
 {
     const struct request *request = import->request;
-    int code = dms_snapshot_open(request->store, &import->snapshot);
+    int code = fit_sink_check(request->store);
 
+    if (code == 0)
+        code = dms_snapshot_open(request->store, &import->snapshot);
     if (code == 0 && request->like)
         code = dms_fit_open(import->snapshot, request->like, &import->like);
-    return code < 0 ? code
-                    : dms_import_plan(import->snapshot, &request->options, import->like,
-                                      &import->header);
+    if (code == 0)
+        code = dms_import_plan(import->snapshot, &request->options, import->like, &import->header);
+    /* With another fit to be like, it is that one which does not go with what was given. */
+    return code == DMS_ERR_CONFLICT && !request->like ? tool_advise_other_name(code) : code;
 }
 
 /* Means of the outputs of the targets, and of those between them. */

@@ -162,12 +162,13 @@ static int plan(struct influence_job *job)
     options->labels = job->labels;
     options->self = job->self;
     if (code == 0)
+        code = fit_sink_check(request->store);
+    if (code == 0)
         code = dms_snapshot_open(request->store, &job->snapshot);
     if (code == 0)
         code = dms_influence_plan(job->snapshot, options, &job->header);
     if (code == DMS_ERR_CONFLICT)
-        return dms_source_fail(code, "%s: take another --name, or remove the fit (dmstore rm-fit)",
-                               dms_error_message());
+        return tool_advise_other_name(code);
     return code;
 }
 

@@ -34,8 +34,16 @@ static uint64_t count_flagged(const struct dms_evaluation *evaluation, size_t fi
 
 /* ---- table ---- */
 
-#define LABEL_WIDTH 24
+#define LABEL_WIDTH 20
 #define NUMBER_WIDTH 18
+/* As many columns as 80 characters hold; more fits follow in another table below. */
+#define TABLE_FITS 3
+
+/* Some of the fits of an evaluation, side by side. */
+struct table {
+    const struct dms_evaluation *evaluation;
+    size_t first, end;
+};
 
 /* How the table calls the scores. */
 static const char *const labels[DMS_SCORE_CT] = {
@@ -80,13 +88,15 @@ static void print_interval(const struct dms_interval *interval)
     print_cell(text);
 }
 
-static void print_means(const struct dms_evaluation *evaluation)
+static void print_means(const struct table *table)
 {
+    const struct dms_evaluation *evaluation = table->evaluation;
+
     for (int score = 0; score < DMS_SCORE_CT; score++) {
         if (score >= DMS_SCORE_OPT && evaluation->repeated_ct == 0)
             break;
         printf("%-*s", LABEL_WIDTH, labels[score]);
-        for (size_t fit = 0; fit < evaluation->fit_ct; fit++) {
+        for (size_t fit = table->first; fit < table->end; fit++) {
             double mean = evaluation->fits[fit].means[score];
 
             if (score == DMS_SCORE_MSE || score == DMS_SCORE_OPT)
@@ -99,7 +109,7 @@ static void print_means(const struct dms_evaluation *evaluation)
             isnan(evaluation->fits[0].lds_interval.low))
             continue;
         printf("%-*s", LABEL_WIDTH, "  95% interval");
-        for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
+        for (size_t fit = table->first; fit < table->end; fit++)
             print_interval(&evaluation->fits[fit].lds_interval);
         putchar('\n');
     }
@@ -127,28 +137,29 @@ static size_t sort_lds(const struct dms_evaluation *evaluation, size_t fit, doub
     return count;
 }
 
-static int print_quantiles(const struct dms_evaluation *evaluation)
+static int print_quantiles(const struct table *table)
 {
+    const struct dms_evaluation *evaluation = table->evaluation;
     static const struct {
         const char *label;
         double share;
     } quantiles[] = {{"  smallest", 0}, {"  5%", 0.05},  {"  25%", 0.25}, {"  median", 0.5},
                      {"  75%", 0.75},   {"  95%", 0.95}, {"  largest", 1}};
-    double *sorted = malloc(evaluation->fit_ct * evaluation->target_ct * sizeof(*sorted));
+    double *sorted = malloc(TABLE_FITS * evaluation->target_ct * sizeof(*sorted));
     uint64_t count = 0;
 
     if (!sorted)
         return dms_source_fail(DMS_ERR_NO_MEMORY,
                                "out of memory for the scores of %" PRIu64 " targets",
                                evaluation->target_ct);
-    for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
-        count = sort_lds(evaluation, fit, sorted + fit * evaluation->target_ct);
+    for (size_t fit = table->first; fit < table->end; fit++)
+        count = sort_lds(evaluation, fit, sorted + (fit - table->first) * evaluation->target_ct);
     if (count > 1) /* the outputs decide which targets have one: the same for all fits */
         puts("LDS over targets");
     for (size_t i = 0; count > 1 && i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
         printf("%-*s", LABEL_WIDTH, quantiles[i].label);
-        for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
-            print_share(sorted[fit * evaluation->target_ct +
+        for (size_t column = 0; column < table->end - table->first; column++)
+            print_share(sorted[column * evaluation->target_ct +
                                (size_t)lround(quantiles[i].share * (double)(count - 1))]);
         putchar('\n');
     }
@@ -181,7 +192,6 @@ static const char *transform_text(const struct dms_evaluation *evaluation)
 static void print_heading(const struct dms_evaluation *evaluation)
 {
     char targets[TOOL_HUMAN_BYTES], rows[TOOL_HUMAN_BYTES], masks[TOOL_HUMAN_BYTES];
-    bool is_lasso = true;
 
     printf("%s%s: %s target%s on %s held-out model%s", transform_text(evaluation),
            evaluation->output, tool_human_count(evaluation->target_ct, targets),
@@ -189,8 +199,17 @@ static void print_heading(const struct dms_evaluation *evaluation)
            tool_plural(evaluation->row_ct));
     if (evaluation->repeated_ct > 0)
         printf(" with %s different masks", tool_human_count(evaluation->mask_ct, masks));
-    printf("\n%-*s", LABEL_WIDTH, "mean over targets");
-    for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
+    putchar('\n');
+}
+
+/* The names of the fits, and their methods unless all are regressions by LASSO. */
+static void print_columns(const struct table *table)
+{
+    const struct dms_evaluation *evaluation = table->evaluation;
+    bool is_lasso = true;
+
+    printf("%-*s", LABEL_WIDTH, "mean over targets");
+    for (size_t fit = table->first; fit < table->end; fit++)
         print_cell(evaluation->fits[fit].name);
     putchar('\n');
     for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
@@ -198,9 +217,29 @@ static void print_heading(const struct dms_evaluation *evaluation)
     if (is_lasso)
         return;
     printf("%-*s", LABEL_WIDTH, "  method");
-    for (size_t fit = 0; fit < evaluation->fit_ct; fit++)
+    for (size_t fit = table->first; fit < table->end; fit++)
         print_cell(evaluation->fits[fit].method);
     putchar('\n');
+}
+
+static int print_tables(const struct dms_evaluation *evaluation)
+{
+    struct table table = {.evaluation = evaluation};
+    int code = 0;
+
+    for (; code == 0 && table.first < evaluation->fit_ct; table.first = table.end) {
+        table.end = table.first + TABLE_FITS;
+        if (table.end > evaluation->fit_ct)
+            table.end = evaluation->fit_ct;
+        if (table.first > 0)
+            putchar('\n');
+        print_columns(&table);
+        print_means(&table);
+        code = print_quantiles(&table);
+    }
+    if (evaluation->fit_ct > TABLE_FITS)
+        putchar('\n');
+    return code;
 }
 
 static void print_note(uint64_t count, const char *noun, const char *text)
@@ -271,8 +310,7 @@ int evaluation_print(const struct dms_evaluation *evaluation,
     int code;
 
     print_heading(evaluation);
-    print_means(evaluation);
-    code = print_quantiles(evaluation);
+    code = print_tables(evaluation);
     print_differences(evaluation);
     print_notes(evaluation, options);
     return code;

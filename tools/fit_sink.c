@@ -37,9 +37,8 @@ static int store_part(struct fit_sink *sink)
     if (code == 0)
         code = dms_store_merge_fit(store, sink->part, &added_ct);
     dms_store_close(store);
-    if (code == DMS_ERR_CONFLICT || code == DMS_ERR_EXISTS)
-        return dms_source_fail(code, "%s: take another --name, or remove the fit (dmstore rm-fit)",
-                               dms_error_message());
+    if (code == DMS_ERR_CONFLICT) /* where it EXISTS, the message says so */
+        return tool_advise_other_name(code);
     if (code < 0)
         return code;
     sink->stored_ct += dms_fit_part_target_ct(sink->part);
@@ -47,6 +46,15 @@ static int store_part(struct fit_sink *sink)
     dms_fit_part_free(sink->part);
     sink->part = NULL;
     return 0;
+}
+
+int fit_sink_check(const char *path)
+{
+    dms_store *store = NULL;
+    int code = dms_store_open(path, &store);
+
+    dms_store_close(store);
+    return code;
 }
 
 int fit_sink_add(struct fit_sink *sink, const struct dms_fitted_target *target)

@@ -28,6 +28,9 @@ struct fit_sink {
     uint64_t added_ct;             /* those of them that are new there */
 };
 
+/* Whether parts can go to this path: a manifest is refused before the work is done. */
+int fit_sink_check(const char *path);
+
 /* Takes a target (copied). */
 int fit_sink_add(struct fit_sink *sink, const struct dms_fitted_target *target);
 

@@ -33,6 +33,7 @@ static struct quartiles quartiles_of(double *numbers, size_t number_ct)
 static void add_target(struct fit_summary *summary, const struct dms_fitted_target *target)
 {
     summary->certified_ct += (target->flags & (DMS_FITTED_UNCERTIFIED | DMS_FITTED_ESTIMATED)) == 0;
+    summary->estimated_ct += (target->flags & DMS_FITTED_ESTIMATED) != 0;
     summary->constant_ct += (target->flags & DMS_FITTED_CONSTANT) != 0;
     summary->path_ended_ct += (target->flags & DMS_FITTED_PATH_ENDED) != 0;
     summary->last_lambda_ct += (target->flags & DMS_FITTED_LAST_LAMBDA) != 0;

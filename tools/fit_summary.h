@@ -21,6 +21,7 @@ struct fit_summary {
     const struct dms_fit_header *header;
     uint64_t target_ct; /* fitted */
     uint64_t certified_ct;
+    uint64_t estimated_ct; /* that are no solutions of a regression: there is nothing to certify */
     uint64_t constant_ct, path_ended_ct, last_lambda_ct, refitted_ct;
     double worst_gap; /* 0 without targets, as all that follows */
     double mean_weight_ct;

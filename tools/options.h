@@ -134,6 +134,10 @@ extern const char *const tool_on_duplicate_words[];
 /* The words of --transform, in the order of enum dms_transform. */
 extern const char *const tool_transform_words[];
 
+/* Checks the -o FILE (or NULL) of a command that writes a table as CSV, and that prints JSON
+ * instead of its report when as_json: TOOL_CONTINUE, or TOOL_USAGE after an error was printed. */
+int tool_check_csv(const char *command, const char *path, bool as_json);
+
 /* Splits "NAME=VALUE" at the first '='. Returns the value and sets *name_bytes, or NULL. */
 const char *tool_split_assignment(const char *text, size_t *name_bytes);
 

@@ -37,6 +37,12 @@ int tool_fail(const char *command, const char *format, ...)
     return TOOL_FAILED;
 }
 
+int tool_advise_other_name(int code)
+{
+    return dms_source_fail(code, "%s: take another --name, or remove the fit (dmstore rm-fit)",
+                           dms_error_message());
+}
+
 int tool_fail_library(const char *command)
 {
     const char *message = dms_error_message();

@@ -22,6 +22,10 @@ extern const char *tool_program_name;
 /* Prints "dmstore COMMAND: text"; returns TOOL_FAILED. */
 int tool_fail(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* After a job could not join the fit of its name: adds to the message what to do. Returns `code`.
+ */
+int tool_advise_other_name(int code);
+
 /* Prints the message of the last library call that failed in this thread; returns TOOL_FAILED. */
 int tool_fail_library(const char *command);
 

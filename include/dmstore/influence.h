@@ -35,12 +35,12 @@ struct dms_influence_hooks {
 
 /* Estimates the targets of `options` on the training models of `header`, which dms_influence_plan
  * made of the same options, in blocks of targets that fit options->memory_bytes: 12 bytes an
- * example and target. For a target only models count whose output is finite and, with exclude_self,
- * that have not seen the target's own example. Targets have DMS_FITTED_ESTIMATED, and
- * DMS_FITTED_CONSTANT where all outputs are equal or there are none. Results are the same bytes for
- * any number of threads and any memory. INVALID: the memory is too small; CONFLICT: header, options
- * and store do not belong together; INTERRUPTED: `progress` asked for it; else what `result` or
- * reading the store failed with. */
+ * example and target. For a target only models count whose output is finite (of correctness: whose
+ * margin is not NaN) and, with exclude_self, that have not seen the target's own example. Targets
+ * have DMS_FITTED_ESTIMATED, and DMS_FITTED_CONSTANT where all outputs are equal or there are none.
+ * Results are the same bytes for any number of threads and any memory. INVALID: the memory is too
+ * small; CONFLICT: header, options and store do not belong together; INTERRUPTED: `progress` asked
+ * for it; else what `result` or reading the store failed with. */
 DMS_API int dms_influence_run(dms_snapshot *snapshot, const struct dms_fit_header *header,
                               const struct dms_fit_options *options,
                               const struct dms_influence_hooks *hooks);

@@ -48,8 +48,16 @@ struct desk {
     uint32_t *places; /* 1 + the place of each example among orders[1], or 0 */
 };
 
+/* A number for each example: values[i] / scale - shift for examples[i], -shift for all others. */
+struct vector {
+    const uint32_t *examples;
+    const double *values;
+    size_t value_ct;
+    double scale, shift;
+};
+
 struct products {
-    double a_sum, b_sum, a_square, b_square, product;
+    double a_square, b_square, product;
 };
 
 static int compare_weights(const void *left, const void *right)
@@ -69,7 +77,7 @@ static void rank(const struct dms_fitted_target *target, size_t example_ct,
     double zero_rank;
 
     for (size_t i = 0; i < weight_ct; i++) {
-        sorted[i] = (struct dms_weighted_example){target->weights[i], (uint32_t)i};
+        sorted[i] = (struct dms_weighted_example){(uint32_t)i, target->weights[i]};
         negative_ct += target->weights[i] < 0;
     }
     qsort(sorted, weight_ct, sizeof(*sorted), compare_weights);
@@ -85,61 +93,84 @@ static void rank(const struct dms_fitted_target *target, size_t example_ct,
     }
 }
 
-/* Sums over all examples of two vectors that are 0 outside the examples of a and of b. */
-static struct products multiply(const struct dms_fitted_target *a, const double *a_values,
-                                const struct dms_fitted_target *b, const double *b_values)
+/* Of the size that no square of a weight is too large or too small for a double. */
+static double scale_of(const struct dms_fitted_target *target)
+{
+    double largest = 0;
+
+    for (size_t i = 0; i < target->weight_ct; i++)
+        largest = fmax(largest, fabs(target->weights[i]));
+    return largest > 0 ? largest : 1;
+}
+
+/* The same less its mean: a sum of squares from which that of the mean is taken afterwards would
+ * lose what varies in weights that have a large number in common. */
+static struct vector centred(struct vector vector, size_t example_ct)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < vector.value_ct; i++)
+        sum += vector.values[i] / vector.scale;
+    vector.shift = sum / (double)example_ct;
+    return vector;
+}
+
+/* Sums over all examples. */
+static struct products multiply(const struct vector *a, const struct vector *b, size_t example_ct)
 {
     struct products sums = {0};
+    size_t i = 0, k = 0, other_ct = example_ct;
 
-    for (size_t i = 0; i < a->weight_ct; i++) {
-        sums.a_sum += a_values[i];
-        sums.a_square += a_values[i] * a_values[i];
+    for (; i < a->value_ct || k < b->value_ct; other_ct--) {
+        bool in_a = i < a->value_ct && (k == b->value_ct || a->examples[i] <= b->examples[k]);
+        bool in_b = k < b->value_ct && (i == a->value_ct || b->examples[k] <= a->examples[i]);
+        double a_value = (in_a ? a->values[i++] / a->scale : 0) - a->shift;
+        double b_value = (in_b ? b->values[k++] / b->scale : 0) - b->shift;
+
+        sums.a_square += a_value * a_value;
+        sums.b_square += b_value * b_value;
+        sums.product += a_value * b_value;
     }
-    for (size_t i = 0; i < b->weight_ct; i++) {
-        sums.b_sum += b_values[i];
-        sums.b_square += b_values[i] * b_values[i];
-    }
-    for (size_t i = 0, k = 0; i < a->weight_ct && k < b->weight_ct;) {
-        if (a->examples[i] == b->examples[k])
-            sums.product += a_values[i++] * b_values[k++];
-        else if (a->examples[i] < b->examples[k])
-            i++;
-        else
-            k++;
-    }
+    sums.a_square += (double)other_ct * a->shift * a->shift;
+    sums.b_square += (double)other_ct * b->shift * b->shift;
+    sums.product += (double)other_ct * a->shift * b->shift;
     return sums;
 }
 
-/* product / sqrt(a b); NaN when one of the squares is 0. */
-static double normalize(double product, double a, double b)
+/* The cosine of the angle between two vectors; NaN when one of them is 0. */
+static double cosine_of(const struct vector *a, const struct vector *b, size_t example_ct)
 {
-    double value = product / (sqrt(a) * sqrt(b));
+    struct products sums = multiply(a, b, example_ct);
+    double value = sums.product / (sqrt(sums.a_square) * sqrt(sums.b_square));
 
-    if (!(a > 0) || !(b > 0))
+    if (!(sums.a_square > 0) || !(sums.b_square > 0))
         return NAN;
     return value > 1 ? 1 : value < -1 ? -1 : value;
 }
 
-static double correlation(const struct products *sums, double example_ct)
+static double correlation(const struct vector *a, const struct vector *b, size_t example_ct)
 {
-    return normalize(sums->product - sums->a_sum * sums->b_sum / example_ct,
-                     sums->a_square - sums->a_sum * sums->a_sum / example_ct,
-                     sums->b_square - sums->b_sum * sums->b_sum / example_ct);
+    struct vector a_centred = centred(*a, example_ct), b_centred = centred(*b, example_ct);
+
+    return cosine_of(&a_centred, &b_centred, example_ct);
 }
 
 static void correlate(const struct dms_fitted_target *a, const struct dms_fitted_target *b,
                       size_t example_ct, struct desk *desk, double *values)
 {
-    struct products weights = multiply(a, a->weights, b, b->weights), ranks;
+    const struct vector a_ranks = {a->examples, desk->ranks[0], a->weight_ct, .scale = 1};
+    const struct vector b_ranks = {b->examples, desk->ranks[1], b->weight_ct, .scale = 1};
+    const struct vector a_weights = {a->examples, a->weights, a->weight_ct, .scale = scale_of(a)};
+    const struct vector b_weights = {b->examples, b->weights, b->weight_ct, .scale = scale_of(b)};
 
     rank(a, example_ct, desk->sorted, desk->ranks[0]);
     rank(b, example_ct, desk->sorted, desk->ranks[1]);
-    ranks = multiply(a, desk->ranks[0], b, desk->ranks[1]);
-    values[DMS_AGREEMENT_SPEARMAN] = correlation(&ranks, (double)example_ct);
+    values[DMS_AGREEMENT_SPEARMAN] = correlation(&a_ranks, &b_ranks, example_ct);
     /* Ranks tell exactly whether weights vary. */
-    values[DMS_AGREEMENT_PEARSON] =
-        isnan(values[DMS_AGREEMENT_SPEARMAN]) ? NAN : correlation(&weights, (double)example_ct);
-    values[DMS_AGREEMENT_COSINE] = normalize(weights.product, weights.a_square, weights.b_square);
+    values[DMS_AGREEMENT_PEARSON] = isnan(values[DMS_AGREEMENT_SPEARMAN])
+                                        ? NAN
+                                        : correlation(&a_weights, &b_weights, example_ct);
+    values[DMS_AGREEMENT_COSINE] = cosine_of(&a_weights, &b_weights, example_ct);
 }
 
 /* ---- the largest weights ---- */
@@ -159,8 +190,8 @@ static void count_common(const struct dms_fitted_target *a, const struct dms_fit
 {
     uint64_t largest = largest_top(comparison);
 
-    dms_weight_order(a, example_ct, largest, desk->orders[0], desk->sorted);
-    dms_weight_order(b, example_ct, largest, desk->orders[1], desk->sorted);
+    dms_weight_order(a, DMS_POSITIVE_WEIGHTS, example_ct, largest, desk->orders[0], desk->sorted);
+    dms_weight_order(b, DMS_POSITIVE_WEIGHTS, example_ct, largest, desk->orders[1], desk->sorted);
     for (uint32_t i = 0; i < largest; i++)
         desk->places[desk->orders[1][i].example] = i + 1;
     for (size_t i = 0; i < comparison->top_ct; i++) {
@@ -433,21 +464,17 @@ static int find_common(struct work *work, const size_t *positions, size_t positi
     return 0;
 }
 
-static int count_b_only(struct work *work)
+/* Asks which targets the fits have, and reads none of them. */
+static void count_b_only(struct work *work)
 {
-    for (size_t i = 0; i < dms_fit_target_ct(work->fits[1]); i++) {
-        struct dms_fitted_target target;
-        size_t there;
-        int code = dms_fit_target(work->fits[1], i, &target);
+    uint64_t target_ct = dms_fit_get_header(work->fits[1])->target_ct;
 
-        if (code < 0)
-            return code;
-        code = dms_fit_find(work->fits[0], target.target, &there);
-        if (code < 0 && code != DMS_ERR_NOT_FOUND)
-            return code;
-        work->result->b_only_ct += code < 0;
+    for (uint64_t target = 0; target < target_ct; target++) {
+        size_t position;
+
+        work->result->b_only_ct += dms_fit_find(work->fits[1], target, &position) == 0 &&
+                                   dms_fit_find(work->fits[0], target, &position) < 0;
     }
-    return 0;
 }
 
 static int create_result(struct work *work, size_t position_ct)
@@ -535,10 +562,10 @@ int dms_compare(dms_snapshot *a_snapshot, dms_fit *a, dms_snapshot *b_snapshot, 
         code = create_result(&work, position_ct);
     if (code == 0)
         code = find_common(&work, positions, position_ct);
-    if (code == 0)
-        code = count_b_only(&work);
-    if (code == 0)
+    if (code == 0) {
+        count_b_only(&work);
         code = run_targets(&work);
+    }
     if (code == 0 && options->score)
         code = find_reason(&work);
     if (code == 0 && options->score && !work.result->unscored)

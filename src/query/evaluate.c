@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -68,13 +69,8 @@ struct target_list {
     uint64_t missing_ct;
 };
 
-/* Where a fit is while its targets are merged with those of the others. */
-struct merge_place {
-    size_t position;
-    uint64_t target; /* UINT64_MAX: at its end */
-};
-
-static int add_target(struct target_list *list, uint64_t target, const struct merge_place *places,
+/* places: of the target in each fit. */
+static int add_target(struct target_list *list, uint64_t target, const size_t *places,
                       size_t fit_ct)
 {
     int code =
@@ -86,61 +82,28 @@ static int add_target(struct target_list *list, uint64_t target, const struct me
     if (code < 0)
         return code;
     list->targets[list->target_ct] = target;
-    for (size_t fit = 0; fit < fit_ct; fit++)
-        list->positions[list->target_ct * fit_ct + fit] = places[fit].position;
+    memcpy(list->positions + list->target_ct * fit_ct, places, fit_ct * sizeof(*places));
     list->target_ct++;
     return 0;
 }
 
-static int read_place(const dms_fit *fit, struct merge_place *place)
-{
-    struct dms_fitted_target fitted = {.target = UINT64_MAX};
-    int code = place->position < dms_fit_target_ct(fit)
-                   ? dms_fit_target(fit, place->position, &fitted)
-                   : 0;
-
-    place->target = fitted.target;
-    return code;
-}
-
-/* The smallest of the targets that the fits are at, and how many of them are at it. */
-static uint64_t smallest_target(const struct merge_place *places, size_t fit_ct, size_t *at_ct)
-{
-    uint64_t smallest = UINT64_MAX;
-
-    *at_ct = 0;
-    for (size_t fit = 0; fit < fit_ct; fit++) {
-        if (places[fit].target < smallest) {
-            smallest = places[fit].target;
-            *at_ct = 0;
-        }
-        *at_ct += places[fit].target == smallest;
-    }
-    return smallest;
-}
-
-/* Merges the increasing targets of the fits: those that all have are listed. */
+/* Lists the targets that all fits have, and counts those that only some have; reads none. */
 static int list_targets(const struct work *work, uint64_t first, uint64_t end,
                         struct target_list *list)
 {
-    size_t fit_ct = work->fit_ct, at_ct;
-    struct merge_place *places = dms_alloc(fit_ct, sizeof(*places));
-    uint64_t target;
+    size_t fit_ct = work->fit_ct;
+    size_t *places = dms_alloc(fit_ct, sizeof(*places));
     int code = places ? 0 : DMS_ERR_NO_MEMORY;
 
-    for (size_t fit = 0; fit < fit_ct && code == 0; fit++)
-        code = read_place(work->fits[fit], &places[fit]);
-    while (code == 0 && (target = smallest_target(places, fit_ct, &at_ct)) < end) {
-        if (target >= first && at_ct == fit_ct)
+    for (uint64_t target = first; code == 0 && target < end; target++) {
+        size_t found_ct = 0;
+
+        for (size_t fit = 0; fit < fit_ct; fit++)
+            found_ct += dms_fit_find(work->fits[fit], target, &places[fit]) == 0;
+        if (found_ct == fit_ct)
             code = add_target(list, target, places, fit_ct);
-        else if (target >= first)
-            list->missing_ct++;
-        for (size_t fit = 0; fit < fit_ct && code == 0; fit++) {
-            if (places[fit].target != target)
-                continue;
-            places[fit].position++;
-            code = read_place(work->fits[fit], &places[fit]);
-        }
+        else
+            list->missing_ct += found_ct > 0;
     }
     free(places);
     return code;

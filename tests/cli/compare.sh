@@ -176,6 +176,35 @@ check_error "other data" 1 "about different data sets" dmstore compare this.dms 
 check "one digest alone is no reason" dmstore compare this.dms a a --store-b first.dms
 check_line "a fit agrees with itself" "cosine of weights 1.0000"
 
+# Weights with a large number in common, and some whose squares are no doubles.
+check_python "hard weights" <<'PYTHON'
+random = np.random.default_rng(5)
+common = 1e8 + random.normal(size=(40, 9))
+np.save("common.npy", common)
+np.save("common_too.npy", common + random.normal(size=(40, 9)))
+large = random.normal(size=(40, 9))
+large[:, 1:3] *= 1e300, 1e-300
+np.save("large.npy", large)
+PYTHON
+for name in common common_too large; do
+    check "import $name" dmstore import-fit first.dms --name $name --output y --weight $name.npy
+done
+compare common.json first.dms common common_too --no-lds
+compare large.json first.dms large a --no-lds
+check_python "are correlated as NumPy does" <<'PYTHON'
+from reference import *
+common, common_too, large, a = (np.load(f"{name}.npy") for name in ("common", "common_too", "large", "a"))
+for target in json.load(open("common.json"))["targets"]:
+    j = target["target"]
+    assert abs(target["pearson"] - np.corrcoef(common[:, j], common_too[:, j])[0, 1]) < 1e-6, target
+large[:, 1:3] /= 1e300, 1e-300
+for target in json.load(open("large.json"))["targets"]:
+    j = target["target"]
+    if np.ptp(a[:, j]) > 0:
+        same(target["pearson"], np.corrcoef(large[:, j], a[:, j])[0, 1])
+        same(target["cosine"], large[:, j] @ a[:, j] / np.linalg.norm(large[:, j]) / np.linalg.norm(a[:, j]))
+PYTHON
+
 # Models that come later, of which another fit holds out some.
 dmstore ingest this.dms --masks second_masks.npy --output y=second_y.npy --output z=second_z.npy --first-id 400 >/dev/null
 dmstore import-fit this.dms --name later --output z --weight a.npy --holdout 50 >/dev/null

@@ -54,8 +54,13 @@ assert main["method"] == "lasso" and back["method"] == "import" and back["withou
 PYTHON
 check "the same again" dmstore import-fit run.dms --name back --like main --from sparse --json
 check_printed "adds nothing" '"added": 0'
-check_error "other numbers under the name" 1 "take another --name" \
+check_error "other numbers under the name" 1 "under another name, or remove the fit" \
     dmstore import-fit run.dms --name back --like main --from dense --scale 3
+check_error "other models under the name" 1 "take another --name" \
+    dmstore import-fit run.dms --name back --output y --from sparse --holdout 59
+dmstore snapshot run.dms -o run.manifest >/dev/null
+check_error "a manifest is refused before its files are read" 1 "'run.manifest' is not a store" \
+    dmstore import-fit run.manifest --name x --like main --weight none.npy
 check "fits tells" dmstore fits run.dms back
 check_printed "the method" "method = import"
 check_printed "where it came from" "data = sparse/data.npy"

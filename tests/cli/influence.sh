@@ -130,10 +130,15 @@ dmstore export-fit run.dms jobs -o jobs --sparse >/dev/null
 check_same "and the fit is the same" main/data.npy jobs/data.npy
 check_error "another problem is refused" 1 "was begun with" \
     dmstore influence run.dms --name jobs --output y --threshold 0 --holdout 200
-check_error "a regression is not joined" 1 "take another --name" bash -c \
+check_error "a regression is not joined" 1 "was begun with method = lasso, this job has influence: take another --name" bash -c \
     '"$0" fit run.dms --name lasso --output y --targets 0:2 --holdout 200 --lambdas 5 >/dev/null
      "$0" influence run.dms --name lasso --output y --holdout 200' "$DMSTORE"
-check_error "nor are influences by a regression" 1 "cannot join fit main" dmstore fit run.dms --name main --output y --holdout 200
+check_error "nor are influences by a regression" 1 "was begun with method = influence, this job has lasso" dmstore fit run.dms --name main --output y --holdout 200
+check_output "a list of fits has no certificates of influences" "- -" bash -c \
+    '"$0" fits run.dms | awk "\$1 == \"main\" { print \$8, \$9 }"' "$DMSTORE"
+dmstore snapshot run.dms -o run.manifest >/dev/null
+check_error "a manifest is refused" 1 "'run.manifest' is not a store" \
+    dmstore influence run.manifest --name x --output y
 check_error "all models held out" 1 "no models are left" dmstore influence run.dms --name x --output y --holdout 2300
 check_error "no memory" 1 "too few" dmstore influence run.dms --name x --output y --memory 1K
 check_error "logits without labels" 1 "labels of the targets" dmstore influence run.dms --name x --output logits --threshold 0

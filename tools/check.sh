@@ -58,23 +58,23 @@ stage_gcc() {
 }
 
 stage_clang() {
-    configure CC=clang
+    configure CC=clang --without-cuda
     make -j"$jobs" check TESTS='$(unit_tests) $(fuzz_tests)'
 }
 
 stage_asan() {
-    configure CC=gcc --disable-shared --enable-sanitizers=address,undefined CFLAGS="-O1 -g"
+    configure CC=gcc --without-cuda --disable-shared --enable-sanitizers=address,undefined CFLAGS="-O1 -g"
     make -j"$jobs" check
 }
 
 stage_tsan() {
-    configure CC=gcc --disable-shared --enable-sanitizers=thread CFLAGS="-O1 -g"
+    configure CC=gcc --without-cuda --disable-shared --enable-sanitizers=thread CFLAGS="-O1 -g"
     export TSAN_OPTIONS="die_after_fork=0 ${TSAN_OPTIONS-}" # tests fork while they have threads
     make -j"$jobs" check TESTS='$(thread_tests)'
 }
 
 stage_valgrind() {
-    configure CC=gcc --disable-shared
+    configure CC=gcc --without-cuda --disable-shared
     local valgrind="valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,indirect,possible"
     valgrind+=" --error-exitcode=99 --child-silent-after-fork=yes" # children of the tests end by _exit
     printf '#!/bin/sh\nexec %s %s "$@"\n' "$valgrind" "$PWD/dmstore" >dmstore-valgrind
@@ -84,7 +84,7 @@ stage_valgrind() {
 
 # The tests have run in the other stages: here the point is that the tarball is whole, so only the quick ones run.
 stage_distcheck() {
-    configure CC=gcc
+    configure CC=gcc --without-cuda
     make -j"$jobs" distcheck TESTS='$(unit_tests)'
 }
 

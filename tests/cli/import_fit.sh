@@ -118,6 +118,27 @@ partly, main = json.load(open("partly.json"))["fits"]
 assert partly["without_bias"] == 1 and partly["defined"]["mse"] == 3 and main["defined"]["mse"] == 4
 assert partly["targets"][1]["mse"] is None and partly["targets"][1]["lds"] == main["targets"][1]["lds"]
 PYTHON
+check_python "biases that are large beside the weights" <<'PYTHON'
+np.save("large_bias.npy", np.full(5, 7.3))
+PYTHON
+import tiny --like main --from dense --scale 1e-300
+import huge --like main --from dense --scale 1e300
+import slight --like main --from dense --scale 1e-10 --bias large_bias.npy
+check "any scale is scored" dmstore eval run.dms main tiny huge slight --json --bootstrap 0
+cp "$stdout_file" scales.json
+check_python "by the same ranks" <<'PYTHON'
+import json
+main, tiny, huge, slight = json.load(open("scales.json"))["fits"]
+outputs = np.load("y.npy").astype(float)[240:]
+for one, *others in zip(main["targets"], tiny["targets"], huge["targets"], slight["targets"]):
+    assert one["lds"] is None or one["lds"] > 0.3
+    for other in others:
+        assert one["lds"] == other["lds"] or abs(one["lds"] - other["lds"]) < 1e-3, (one, other)
+    if one["lds"] is not None:
+        y = outputs[:, one["target"]]
+        assert abs(one["pearson"] - others[2]["pearson"]) < 1e-5 and abs(one["auc"] - others[2]["auc"]) < 1e-3
+        assert abs(others[2]["mse"] / np.nanmean((y - 7.3) ** 2) - 1) < 1e-6
+PYTHON
 import halves --output y --weight halves.npy --targets-file picked.npy --scale 4
 check "integers are weights, too" python <<'PYTHON'
 np.save("ones.npy", np.ones((30, 5), np.int8))

@@ -118,6 +118,13 @@ partly, main = json.load(open("partly.json"))["fits"]
 assert partly["without_bias"] == 1 and partly["defined"]["mse"] == 3 and main["defined"]["mse"] == 4
 assert partly["targets"][1]["mse"] is None and partly["targets"][1]["lds"] == main["targets"][1]["lds"]
 PYTHON
+import above --output y --weight dense/weight.npy --threshold 1.5 --holdout 60
+check "of a number above a threshold" dmstore eval run.dms above --bootstrap 0
+check_printed "says which" "whether y is above 1.5: 5 targets on 60 held-out models"
+check_error "with another transform" 2 "is about correctness" \
+    dmstore import-fit run.dms --name x --output y --weight dense/weight.npy --threshold 1 --transform margin
+check_error "a threshold beside another fit" 2 "cannot be given with it" \
+    dmstore import-fit run.dms --name x --like main --weight dense/weight.npy --threshold 1
 check_python "biases that are large beside the weights" <<'PYTHON'
 np.save("large_bias.npy", np.full(5, 7.3))
 PYTHON

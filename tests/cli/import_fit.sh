@@ -261,6 +261,10 @@ import unsorted --like main --indptr sparse/indptr.npy --indices unsorted.npy --
 dmstore export-fit run.dms unsorted -o unsorted --sparse >/dev/null
 check_same "examples in another order are sorted" sparse/data.npy unsorted/data.npy
 
+check "components" dmstore embed run.dms main --pca 2 --name parts
+check_error "are nothing to be scored like" 1 "has principal components of datamodels" \
+    dmstore import-fit run.dms --name x --like parts --weight dense/weight.npy
+
 check_error "no name" 2 "--name is missing" dmstore import-fit run.dms --output y --weight dense/weight.npy
 check_error "no column" 2 "--output is missing" dmstore import-fit run.dms --name x --weight dense/weight.npy
 check_error "no weights" 2 "the weights are missing" dmstore import-fit run.dms --name x --output y

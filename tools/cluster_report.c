@@ -4,6 +4,7 @@
 #include "cluster_report.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -33,7 +34,7 @@ static void print_cluster(const struct cluster_report *report, const struct clus
             break;
         }
         printf("%s %" PRIu64, named > 1 ? "," : "", report->targets[place]);
-        index_names_print(&report->query->targets_are, report->targets[place], stdout);
+        index_names_print_aside(&report->query->targets_are, report->targets[place], stdout);
     }
     putchar('\n');
 }
@@ -46,10 +47,11 @@ void cluster_report_print(const struct cluster_report *report)
         printf("%s: ", report->query->fit_name);
         if (report->classes)
             printf("class %" PRId64 ", ", group->class);
-        printf("%zu target%s in %zu cluster%s, similarity %.4f on average",
-               group->clustering.row_ct, tool_plural(group->clustering.row_ct),
-               report->options->cluster_ct, tool_plural(report->options->cluster_ct),
-               group->clustering.mean_similarity);
+        printf("%zu target%s in %zu cluster%s", group->clustering.row_ct,
+               tool_plural(group->clustering.row_ct), report->options->cluster_ct,
+               tool_plural(report->options->cluster_ct));
+        if (!isnan(group->clustering.mean_similarity)) /* one target has no pair */
+            printf(", similarity %.4f on average", group->clustering.mean_similarity);
         if (report->truth)
             printf(", adjusted Rand index %.4f", group->rand_index);
         putchar('\n');

@@ -3,6 +3,7 @@
  */
 #include "commands.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -28,7 +29,8 @@ struct request {
     struct fit_query query;
     const char *class_path, *one_class, *truth_path, *gamma_text, *output_path;
     uint64_t cluster_ct, component_ct, restart_ct;
-    bool has_cluster_ct, as_json;
+    bool has_cluster_ct, has_component_ct, as_json;
+    int64_t class; /* that one_class names */
     struct dms_cluster_options options;
 };
 
@@ -49,7 +51,7 @@ static int parse(int argc, char **argv, struct request *request)
                     "similarity is exp(-G distance^2) (default 1)"),
         OPTION_FLAG("no-normalize", 0, &cluster->keep_length,
                     "take weights as they are, not divided by their length"),
-        OPTION_COUNT("pca", 0, "K", &request->component_ct, NULL,
+        OPTION_COUNT("pca", 0, "K", &request->component_ct, &request->has_component_ct,
                      "cluster coordinates in the first K principal components"),
         OPTION_COUNT("restarts", 0, "N", &request->restart_ct, NULL,
                      "how often k-means begins anew (default 10)"),
@@ -78,6 +80,16 @@ static int parse(int argc, char **argv, struct request *request)
     return fit_query_parse(query, &usage, argc, argv);
 }
 
+/* An integer, as the files of classes have them. */
+static bool parse_class(const char *text, int64_t *class)
+{
+    char *end;
+
+    errno = 0;
+    *class = strtoll(text, &end, 10);
+    return end != text && *end == '\0' && errno == 0;
+}
+
 static int interpret(struct request *request)
 {
     struct dms_cluster_options *options = &request->options;
@@ -86,6 +98,10 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "-k K is missing: at least one cluster");
     if (request->one_class && !request->class_path)
         return tool_fail_usage(name, "--of needs --class");
+    if (request->one_class && !parse_class(request->one_class, &request->class))
+        return tool_fail_usage(name, "--of: '%s' is not a class", request->one_class);
+    if (request->has_component_ct && request->component_ct == 0)
+        return tool_fail_usage(name, "--pca: at least one component");
     if (request->gamma_text &&
         (!tool_parse_real(request->gamma_text, &options->gamma) || options->gamma <= 0))
         return tool_fail_usage(name, "--gamma: '%s' is not a number above 0", request->gamma_text);
@@ -136,20 +152,16 @@ static int list_classes(const struct request *request, const struct cluster_repo
                         int64_t *classes, size_t *class_ct)
 {
     size_t kept = 0;
-    double wanted = 0;
 
     *class_ct = 1;
     classes[0] = 0;
     if (!report->classes)
         return 0;
-    if (request->one_class && (!tool_parse_real(request->one_class, &wanted) ||
-                               wanted != rint(wanted) || fabs(wanted) > 1e15))
-        return dms_source_fail(DMS_ERR_INVALID, "--of: '%s' is not a class", request->one_class);
     for (size_t i = 0; i < report->target_ct; i++)
         classes[i] = report->classes[report->targets[i]];
     qsort(classes, report->target_ct, sizeof(*classes), compare_classes);
     for (size_t i = 0; i < report->target_ct; i++) {
-        if ((!request->one_class || classes[i] == (int64_t)wanted) &&
+        if ((!request->one_class || classes[i] == request->class) &&
             (kept == 0 || classes[kept - 1] != classes[i]))
             classes[kept++] = classes[i];
     }

@@ -14,6 +14,7 @@
 #include "counterfactual_list.h"
 #include "counterfactual_report.h"
 #include "distances.h"
+#include "extrapolation.h"
 #include "fit_query.h"
 #include "options.h"
 #include "removal_plan.h"
@@ -104,6 +105,20 @@ static int parse(int argc, char **argv, struct request *request)
     return fit_query_parse(&request->query, &usage, argc, argv);
 }
 
+/* Pairs that are there twice would count twice. */
+static int check_removals(const struct removal *removals, size_t removal_ct,
+                          const char *const *texts)
+{
+    for (size_t i = 1; i < removal_ct; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (removal_overlaps(&removals[i], &removals[j]))
+                return tool_fail_usage(name, "--remove %s and --remove %s ask about the same sets",
+                                       texts[j], texts[i]);
+        }
+    }
+    return TOOL_CONTINUE;
+}
+
 /* Parses --remove, or what stands for it. */
 static int parse_removals(struct request *request)
 {
@@ -124,7 +139,7 @@ static int parse_removals(struct request *request)
                                    "nearest with ':K' or ':grid', nor @FILE",
                                    text);
     }
-    return TOOL_CONTINUE;
+    return check_removals(request->sets.removals, removal_ct, texts);
 }
 
 /* Parses "FIT:J". */
@@ -154,9 +169,9 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--repeats: at least 1");
     if (request->by && request->actual && request->remove.item_ct == 0)
         return tool_fail_usage(name, "--by chooses what --remove removes: give --remove, too");
-    if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
-        return tool_fail_usage(name, "--json and -o - cannot both be printed");
-    status = parse_by(request);
+    status = tool_check_csv(name, request->csv_path, request->as_json);
+    if (status == TOOL_CONTINUE)
+        status = parse_by(request);
     return status == TOOL_CONTINUE ? parse_removals(request) : status;
 }
 
@@ -245,6 +260,10 @@ static int plan_set(void *context, const struct removed_set *set)
     struct plan_row row = {
         .has_target = planner->has_target, .target = planner->target, .k = set->k};
 
+    if (set->k == planner->writer->example_ct)
+        return dms_source_fail(DMS_ERR_INVALID,
+                               "--remove %s leaves none of the %" PRIu64 " examples to train on",
+                               removal_rule_words[set->removal->rule], set->k);
     snprintf(row.kind, sizeof(row.kind), "%s", removal_rule_words[set->removal->rule]);
     return removal_plan_add_repeats(planner->writer, &row, planner->repeat_ct, set->examples,
                                     set->k);
@@ -299,16 +318,10 @@ static int check_extrapolation(struct request *request)
     int code = dms_fit_subset_sizes(request->query.snapshot, request->query.fit, request->thread_ct,
                                     &sizes);
 
-    if (code < 0)
+    if (code < 0 || request->list.set_ct == 0)
         return code;
-    request->report.extrapolates =
-        dms_subsets_extrapolate(&sizes, request->list.smallest_subset, example_ct);
-    if (request->report.extrapolates)
-        tool_warn(name,
-                  "these training sets have %" PRIu64 " to %" PRIu64
-                  " examples, those of training %" PRIu64 " to %" PRIu64
-                  ": these predictions extrapolate, and their level is not to be trusted",
-                  request->list.smallest_subset, example_ct, sizes.smallest, sizes.largest);
+    request->report.extrapolates = extrapolation_warn(
+        name, "these training sets have", request->list.smallest_subset, example_ct, &sizes);
     return 0;
 }
 
@@ -330,6 +343,8 @@ static int run(struct request *request)
     bool of_masks = request->actual && request->remove.item_ct == 0;
     int code = fit_query_open(&request->query);
 
+    if (code == 0)
+        code = fit_query_check_outputs(&request->query);
     if (code == 0)
         code = open_sets(request);
     if (code == 0 && request->actual)

@@ -25,7 +25,8 @@ struct request {
     struct fit_query query;
     const char *other_name; /* of --project, or NULL */
     const char *scores_path, *components_path, *mean_path;
-    const char *fit_name; /* of the components, or NULL */
+    const char *fit_name;       /* of the components, or NULL */
+    const char *names, *labels; /* of the targets that coordinates are of */
     uint64_t component_ct;
     bool has_component_ct, as_json;
     struct dms_pca_options options;
@@ -40,6 +41,7 @@ struct scores {
     size_t position_ct;
     const size_t *positions;
     size_t *all; /* positions of all targets of the other fit */
+    struct index_names targets_are;
     double *values;
 };
 
@@ -88,17 +90,30 @@ static int interpret(struct request *request)
 {
     if (request->as_json && request->scores_path && strcmp(request->scores_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    if ((request->components_path && strcmp(request->components_path, "-") == 0) ||
+        (request->mean_path && strcmp(request->mean_path, "-") == 0))
+        return tool_fail_usage(name, "--components and --mean: an array is not printed, name a "
+                                     "file");
     if (!request->has_component_ct && !request->other_name)
         return tool_fail_usage(name, "--pca K is missing");
+    if (!request->has_component_ct && request->query.targets)
+        return tool_fail_usage(name, "--target says what components are found from: it goes with "
+                                     "--pca only");
     request->options.component_ct = (size_t)request->component_ct;
+    if (!request->query.targets)
+        request->query.targets = "all";
+    /* They may be of another number of targets than the fit has, see read_names(). */
+    request->names = request->query.target_names;
+    request->labels = request->query.target_labels;
+    request->query.target_names = request->query.target_labels = NULL;
     return TOOL_CONTINUE;
 }
 
 /* ---- components ---- */
 
-static bool is_of_components(const struct fit_query *query)
+static bool is_of_components(const struct dms_fit_header *header)
 {
-    const char *method = dms_fit_problem(query->header, "method");
+    const char *method = dms_fit_problem(header, "method");
 
     return method && strcmp(method, "pca") == 0;
 }
@@ -111,7 +126,7 @@ static int find_components(struct request *request, struct dms_pca **pca)
     if (request->has_component_ct)
         return dms_pca_create(query->fit, query->positions, query->position_ct, &request->options,
                               pca);
-    if (!is_of_components(query))
+    if (!is_of_components(query->header))
         return dms_source_fail(DMS_ERR_INVALID,
                                "fit '%s' is none of principal components: --pca K is missing",
                                query->fit_name);
@@ -119,6 +134,32 @@ static int find_components(struct request *request, struct dms_pca **pca)
         return dms_source_fail(DMS_ERR_INVALID,
                                "--name, --mean and --no-normalize go with --pca only");
     return dms_pca_open(query->fit, pca);
+}
+
+/* What would keep them from being kept is known before they are found, which may take long. */
+static int check_keeping(const struct request *request)
+{
+    struct dms_fit_header header = *request->query.header;
+    dms_fit_part *part = NULL;
+    dms_store *store = NULL;
+    dms_fit *fit = NULL;
+    int code;
+
+    header.name = request->fit_name;
+    code = dms_fit_part_create(&header, NULL, 0, &part);
+    dms_fit_part_free(part);
+    if (code == 0)
+        code = dms_store_open(request->query.store, &store);
+    dms_store_close(store);
+    if (code < 0 || dms_fit_open(request->query.snapshot, request->fit_name, &fit) < 0)
+        return code;
+    if (!is_of_components(dms_fit_get_header(fit)))
+        code = dms_source_fail(DMS_ERR_EXISTS,
+                               "there is a fit '%s' already: take another --name, or remove it "
+                               "(dmstore rm-fit)",
+                               request->fit_name);
+    dms_fit_close(fit);
+    return code;
 }
 
 /* Keeps the components in the store. */
@@ -165,8 +206,15 @@ static int open_other(const struct request *request, struct scores *scores)
     return 0;
 }
 
-static int find_scores(const struct request *request, const struct dms_pca *pca,
-                       struct scores *scores)
+/* Of the targets that coordinates are of, which are those of an output of the other fit. */
+static int read_names(const struct request *request, struct scores *scores)
+{
+    return index_names_read(request->names, request->labels, "target",
+                            dms_fit_get_header(scores->fit)->target_ct, &scores->targets_are);
+}
+
+/* Whose targets they will be; the caller ends *scores with close_scores(). */
+static int open_scores(const struct request *request, struct scores *scores)
 {
     int code = 0;
 
@@ -177,8 +225,20 @@ static int find_scores(const struct request *request, const struct dms_pca *pca,
         scores->position_ct = request->query.position_ct;
         scores->positions = request->query.positions;
     }
-    if (code < 0)
-        return code;
+    return code ? code : read_names(request, scores);
+}
+
+static void close_scores(struct scores *scores)
+{
+    index_names_free(&scores->targets_are);
+    free(scores->values);
+    free(scores->all);
+    dms_fit_close(scores->other);
+}
+
+static int find_scores(const struct request *request, const struct dms_pca *pca,
+                       struct scores *scores)
+{
     scores->values = calloc(scores->position_ct + 1, pca->component_ct * sizeof(double));
     if (!scores->values)
         return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for %zu x %zu coordinates",
@@ -207,9 +267,7 @@ static uint64_t target_number(const struct scores *scores, size_t i)
 static int write_csv(const struct request *request, const struct dms_pca *pca,
                      const struct scores *scores)
 {
-    /* Names are those of the fit's own targets. */
-    static const struct index_names unknown = {0};
-    const struct index_names *names = request->other_name ? &unknown : &request->query.targets_are;
+    const struct index_names *names = &scores->targets_are;
     struct output_file file = {0};
     int code = output_file_create(&file, request->scores_path);
     FILE *stream = code == 0 ? output_file_stream(&file) : NULL;
@@ -279,7 +337,8 @@ static void warn_left_out(const struct dms_pca *pca, const struct scores *scores
                   target_number(scores, first));
 }
 
-static void print(const struct request *request, const struct dms_pca *pca)
+static void print(const struct request *request, const struct dms_pca *pca,
+                  const struct scores *scores)
 {
     char rows[TOOL_HUMAN_BYTES], examples[TOOL_HUMAN_BYTES];
     double sum = 0;
@@ -299,6 +358,10 @@ static void print(const struct request *request, const struct dms_pca *pca)
             printf("%9zu  %12.6g  %7.3f%%  %7.3f%%\n", k, pca->variances[k], 100 * share,
                    100 * sum);
     }
+    if (request->other_name)
+        printf("coordinates of %s target%s of fit %s\n",
+               tool_human_count(scores->position_ct, rows), tool_plural(scores->position_ct),
+               request->other_name);
     if (request->fit_name)
         printf("kept as fit %s\n", request->fit_name);
 }
@@ -343,50 +406,58 @@ static void print_json(const struct request *request, const struct dms_pca *pca,
     json_end(&json);
 }
 
-static int report(const struct request *request, const struct dms_pca *pca)
+static int report(const struct request *request, const struct dms_pca *pca, struct scores *scores)
 {
-    struct scores scores = {0};
-    int code = find_scores(request, pca, &scores);
+    int code = find_scores(request, pca, scores);
 
     if (code == 0)
-        code = write_files(request, pca, &scores);
+        code = write_files(request, pca, scores);
     if (code == 0 && request->fit_name)
         code = keep_components(request, pca);
-    if (code == 0) {
-        warn_left_out(pca, &scores);
-        if (request->as_json)
-            print_json(request, pca, &scores);
-        else if (!request->scores_path || strcmp(request->scores_path, "-") != 0)
-            print(request, pca);
-    }
-    free(scores.values);
-    free(scores.all);
-    dms_fit_close(scores.other);
+    if (code < 0)
+        return code;
+    warn_left_out(pca, scores);
+    if (request->as_json)
+        print_json(request, pca, scores);
+    else if (!request->scores_path || strcmp(request->scores_path, "-") != 0)
+        print(request, pca, scores);
+    return 0;
+}
+
+static int embed(struct request *request)
+{
+    struct scores scores = {0};
+    struct dms_pca *pca = NULL;
+    int code = fit_query_open(&request->query);
+
+    if (code == 0)
+        code = open_scores(request, &scores);
+    if (code == 0 && request->fit_name)
+        code = check_keeping(request);
+    if (code == 0)
+        code = find_components(request, &pca);
+    if (code == 0)
+        code = report(request, pca, &scores);
+    dms_pca_free(pca);
+    close_scores(&scores);
+    fit_query_close(&request->query);
     return code;
 }
 
 int command_embed(int argc, char **argv)
 {
-    struct request request = {.query = {.targets = "all"}, .started = time(NULL)};
-    struct dms_pca *pca = NULL;
-    int code, status;
+    struct request request = {.started = time(NULL)};
+    int status;
 
     dms_pca_options_init(&request.options);
     request.command_line = provenance_command_line(argc, argv);
+    if (!request.command_line)
+        return tool_fail(name, "out of memory");
     status = parse(argc, argv, &request);
     if (status == TOOL_CONTINUE)
         status = interpret(&request);
-    if (status == TOOL_CONTINUE) {
-        code = request.command_line ? fit_query_open(&request.query)
-                                    : dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
-        if (code == 0)
-            code = find_components(&request, &pca);
-        if (code == 0)
-            code = report(&request, pca);
-        status = tool_finish_output(name, code < 0 ? tool_fail_library(name) : TOOL_OK);
-        dms_pca_free(pca);
-        fit_query_close(&request.query);
-    }
+    if (status == TOOL_CONTINUE)
+        status = tool_finish_output(name, embed(&request) < 0 ? tool_fail_library(name) : TOOL_OK);
     free(request.command_line);
     return status;
 }

@@ -22,8 +22,9 @@
 
 static const char name[] = "leakage";
 
-#define CONTEXT_CT 10    /* weights of the target that are shown with a candidate */
-#define LEAK_MAX 1000000 /* that may be asked for */
+#define CONTEXT_CT 10     /* weights of the target that are shown with a candidate */
+#define CONTEXT_LINE_CT 5 /* of them in a line */
+#define LEAK_MAX 1000000  /* that may be asked for */
 
 struct request {
     struct fit_query query;
@@ -71,6 +72,11 @@ static int parse_real(const char *option, const char *text, double *value)
     return TOOL_CONTINUE;
 }
 
+static bool is_printed(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 static int interpret(struct request *request)
 {
     struct dms_leak_options *options = &request->options;
@@ -90,8 +96,14 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--radius and --metric go with --distances FILE");
     if (request->curve_path && !request->radius_text)
         return tool_fail_usage(name, "--curve wants --radius R, within which pairs are true");
-    if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
-        return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    if (is_printed(request->curve_path) && (request->as_json || is_printed(request->csv_path)))
+        return tool_fail_usage(name, "--curve - and %s cannot both be printed",
+                               request->as_json ? "--json" : "-o -");
+    status = tool_check_csv(name, request->csv_path, request->as_json);
+    if (status == TOOL_CONTINUE)
+        status = tool_check_csv(name, request->curve_path, false);
+    if (status != TOOL_CONTINUE)
+        return status;
     options->leak_max = (size_t)request->leak_max;
     return TOOL_CONTINUE;
 }
@@ -163,11 +175,10 @@ static int complete_candidate(struct leakage *leakage, const struct dms_leak *le
 
     *candidate = (struct candidate){.leak = *leak, .distance = NAN};
     if (leakage->to_examples)
-        code = distances_of_target(&leakage->distances, leak->target, leakage->to_examples);
+        code = distances_of_pair(&leakage->distances, leak->target, leak->example,
+                                 &candidate->distance);
     if (code < 0)
         return code;
-    if (leakage->to_examples)
-        candidate->distance = leakage->to_examples[leak->example];
     return dms_fit_top(leakage->query->fit, &leak->position, 1, CONTEXT_CT, DMS_POSITIVE_WEIGHTS,
                        candidate->context, &candidate->context_ct);
 }
@@ -223,38 +234,50 @@ static void print_candidate(const struct leakage *leakage, const struct candidat
     const struct dms_leak *leak = &candidate->leak;
 
     printf("\ntarget %" PRIu64, leak->target);
-    index_names_print(&leakage->query->targets_are, leak->target, stdout);
-    printf("  example %" PRIu32, leak->example);
-    index_names_print(&leakage->query->examples_are, leak->example, stdout);
-    printf("  weight %.6g  score %.3g", leak->weight, leak->score);
+    index_names_print_aside(&leakage->query->targets_are, leak->target, stdout);
+    printf(", example %" PRIu32, leak->example);
+    index_names_print_aside(&leakage->query->examples_are, leak->example, stdout);
+    printf("\n  weight %.6g  score %.3g", leak->weight, leak->score);
     if (!isnan(candidate->distance))
         printf("  distance %.6g", candidate->distance);
-    fputs("\n ", stdout);
     for (size_t i = 0; i < candidate->context_ct; i++)
-        printf(" %" PRIu32 ":%.3g", candidate->context[i].example, candidate->context[i].weight);
+        printf("%s%" PRIu32 ":%.3g", i % CONTEXT_LINE_CT == 0 ? "\n   " : "  ",
+               candidate->context[i].example, candidate->context[i].weight);
     putchar('\n');
+}
+
+static void print_heading(const struct leakage *leakage)
+{
+    const struct request *request = leakage->request;
+    const struct fit_query *query = leakage->query;
+    char targets[TOOL_HUMAN_BYTES], found[TOOL_HUMAN_BYTES], shown[TOOL_HUMAN_BYTES];
+
+    printf("%s: fit %s, %s target%s\n", query->header->output, query->fit_name,
+           tool_human_count(query->position_ct, targets), tool_plural(query->position_ct));
+    printf("%s candidate%s", tool_human_count(leakage->found_ct, found),
+           tool_plural(leakage->found_ct));
+    if (request->options.least_weight > 0)
+        printf(" with a weight of %g or more", request->options.least_weight);
+    if (request->options.least_score > 0)
+        printf(" with a score of %g or more", request->options.least_score);
+    putchar('\n');
+    if (leakage->candidate_ct == 0)
+        return;
+    if (leakage->candidate_ct < leakage->found_ct)
+        printf("here are the %s of largest weight\n",
+               tool_human_count(leakage->candidate_ct, shown));
+    puts("below each are the largest weights of its target, as example:weight");
 }
 
 static void print(const struct leakage *leakage)
 {
     const struct request *request = leakage->request;
-    const struct fit_query *query = leakage->query;
-    char targets[TOOL_HUMAN_BYTES], found[TOOL_HUMAN_BYTES];
 
-    printf("%s: fit %s, %s target%s: %s candidate%s", query->header->output, query->fit_name,
-           tool_human_count(query->position_ct, targets), tool_plural(query->position_ct),
-           tool_human_count(leakage->found_ct, found), tool_plural(leakage->found_ct));
-    if (request->options.least_weight > 0)
-        printf(" with a weight of %g or more", request->options.least_weight);
-    if (request->options.least_score > 0)
-        printf(" with a score of %g or more", request->options.least_score);
-    if (leakage->found_ct > leakage->candidate_ct)
-        printf(", of which these are the %zu of largest weight", leakage->candidate_ct);
-    putchar('\n');
+    print_heading(leakage);
     for (size_t i = 0; i < leakage->candidate_ct; i++)
         print_candidate(leakage, &leakage->candidates[i]);
     if (!isnan(request->radius))
-        detection_print(&leakage->curve, query->position_ct, request->radius);
+        detection_print(&leakage->curve, leakage->query->position_ct, request->radius);
 }
 
 static void json_candidate(const struct leakage *leakage, const struct candidate *candidate,
@@ -357,7 +380,7 @@ static int report(const struct leakage *leakage)
         return code;
     if (request->as_json)
         print_json(leakage);
-    else if (!request->csv_path || strcmp(request->csv_path, "-") != 0)
+    else if (!is_printed(request->csv_path) && !is_printed(request->curve_path))
         print(leakage);
     return 0;
 }

@@ -263,6 +263,8 @@ static int run(struct request *request)
     };
     int code = fit_query_open(query);
 
+    if (code == 0)
+        code = fit_query_check_outputs(query);
     if (code == 0) {
         work.mask_bytes = (size_t)(query->header->example_ct + 7) / 8;
         code = look_for_biases(&work);

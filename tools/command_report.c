@@ -149,6 +149,7 @@ static int report(struct request *request)
 {
     struct fit_findings findings = {0};
     struct fit_pictures pictures = {0};
+    char targets[TOOL_HUMAN_BYTES];
     int code = fit_query_open(&request->query);
 
     if (code == 0)
@@ -160,9 +161,9 @@ static int report(struct request *request)
     if (code == 0)
         code = write_page(request, &findings, &pictures);
     if (code == 0 && strcmp(request->path, "-") != 0)
-        printf("%s: fit %s, %zu target%s, %zu of them one by one\n", request->path,
-               request->query.fit_name, findings.target_ct, tool_plural(findings.target_ct),
-               findings.shown_ct);
+        printf("%s: fit %s, %s target%s, %zu of them one by one\n", request->path,
+               request->query.fit_name, tool_human_count(findings.target_ct, targets),
+               tool_plural(findings.target_ct), findings.shown_ct);
     fit_findings_free(&findings);
     thumbnails_close(&pictures.examples);
     thumbnails_close(&pictures.targets);

@@ -55,8 +55,8 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_TEXT(
             "weights", 0, "FILE", &request->weights_path,
             ".npy of what each of these targets counts in the mean (default: all the same)"),
-        OPTION_TEXT("exclude", 0, "K", &request->excluded_path,
-                    "example K, examples A:B, or those that @FILE lists may not be chosen"),
+        OPTION_TEXT("exclude", 0, "I", &request->excluded_path,
+                    "example I, examples A:B, or those that @FILE lists may not be chosen"),
         OPTION_TEXT("per-class", 0, "FILE", &request->classes_path,
                     ".npy of the training examples' classes: choose as many of each"),
         OPTION_TEXT("names", 0, "FILE", &query->names,
@@ -87,6 +87,8 @@ static int parse(int argc, char **argv, struct request *request)
         return tool_fail_usage(name, "-k K is missing: how many examples to choose");
     if (request->as_json && request->list_path && strcmp(request->list_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    if (request->mask_path && strcmp(request->mask_path, "-") == 0)
+        return tool_fail_usage(name, "--mask: an array is not printed, name a file");
     return TOOL_CONTINUE;
 }
 
@@ -138,27 +140,6 @@ static int read_inputs(struct request *request)
 
 /* ---- files ---- */
 
-static bool ends_in(const char *text, const char *end)
-{
-    size_t bytes = strlen(text), end_bytes = strlen(end);
-
-    return bytes >= end_bytes && strcmp(text + bytes - end_bytes, end) == 0;
-}
-
-static int write_npy(const struct request *request, const struct dms_selection *selection)
-{
-    const uint64_t dimensions[] = {selection->example_ct};
-    struct npy_writer writer = {0};
-    int code = npy_writer_create(&writer, request->list_path, 'i', 8, 1, dimensions);
-
-    if (code == 0)
-        code = npy_writer_write(&writer, 0, selection->example_ct, 0, 8, selection->examples);
-    if (code == 0)
-        code = npy_writer_commit(&writer);
-    npy_writer_abandon(&writer);
-    return code;
-}
-
 static int write_csv(const struct request *request, const struct dms_selection *selection)
 {
     const struct index_names *names = &request->query.examples_are;
@@ -184,29 +165,27 @@ static int write_csv(const struct request *request, const struct dms_selection *
 static int write_mask(const struct request *request, const struct dms_selection *selection)
 {
     const uint64_t dimensions[] = {request->query.header->example_ct};
-    struct npy_writer writer = {0};
     uint8_t *mask = calloc((size_t)dimensions[0], 1);
-    int code = mask ? npy_writer_create(&writer, request->mask_path, 'b', 1, 1, dimensions)
-                    : dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for a mask");
+    int code;
 
-    for (size_t i = 0; code == 0 && i < selection->example_ct; i++)
+    if (!mask)
+        return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for a mask");
+    for (size_t i = 0; i < selection->example_ct; i++)
         mask[selection->examples[i]] = 1;
-    if (code == 0)
-        code = npy_writer_write(&writer, 0, dimensions[0], 0, 1, mask);
-    if (code == 0)
-        code = npy_writer_commit(&writer);
-    npy_writer_abandon(&writer);
+    code = npy_write(request->mask_path, 'b', 1, 1, dimensions, mask);
     free(mask);
     return code;
 }
 
 static int write_files(const struct request *request, const struct dms_selection *selection)
 {
+    const uint64_t dimensions[] = {selection->example_ct};
     int code = 0;
 
     if (request->list_path)
-        code = ends_in(request->list_path, ".npy") ? write_npy(request, selection)
-                                                   : write_csv(request, selection);
+        code = npy_is_path(request->list_path)
+                   ? npy_write(request->list_path, 'i', 8, 1, dimensions, selection->examples)
+                   : write_csv(request, selection);
     return code == 0 && request->mask_path ? write_mask(request, selection) : code;
 }
 
@@ -239,7 +218,7 @@ static void print(const struct request *request, const struct dms_selection *sel
     print_output("these minus random", selection->weight_sum - selection->random_weight_sum);
     printf("first %zu\n", shown);
     for (size_t i = 0; i < shown; i++) {
-        printf("  %8" PRIu64 " %+13.6g ", selection->examples[i], selection->weights[i]);
+        printf("  %8" PRIu64 " %+13.6g", selection->examples[i], selection->weights[i]);
         index_names_print(&query->examples_are, selection->examples[i], stdout);
         putchar('\n');
     }

@@ -4,6 +4,7 @@
 #include "commands.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <dmstore.h>
 
 #include "fit_query.h"
+#include "npy_file.h"
 #include "options.h"
 #include "output_file.h"
 #include "report.h"
@@ -22,7 +24,7 @@ struct request {
     struct fit_query query;
     uint64_t similar_ct, component_ct;
     unsigned thread_ct;
-    bool keep_length, as_json;
+    bool has_component_ct, keep_length, as_json;
     const char *csv_path;
 };
 
@@ -40,7 +42,7 @@ static int parse(int argc, char **argv, struct request *request)
         FIT_QUERY_TARGET_OPTION(query),
         OPTION_COUNT("count", 'k', "K", &request->similar_ct, NULL,
                      "how many for each target (default 10)"),
-        OPTION_COUNT("pca", 0, "K", &request->component_ct, NULL,
+        OPTION_COUNT("pca", 0, "K", &request->component_ct, &request->has_component_ct,
                      "compare coordinates in the first K principal components"),
         OPTION_FLAG("no-normalize", 0, &request->keep_length,
                     "with --pca: components of the weights as they are"),
@@ -69,10 +71,14 @@ static int interpret(const struct request *request)
         return tool_fail_usage(name, "--target is missing");
     if (request->similar_ct == 0)
         return tool_fail_usage(name, "-k: at least one");
-    if (request->keep_length && request->component_ct == 0)
+    if (request->has_component_ct && request->component_ct == 0)
+        return tool_fail_usage(name, "--pca: at least one component");
+    if (request->keep_length && !request->has_component_ct)
         return tool_fail_usage(name, "--no-normalize goes with --pca only");
     if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
         return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    if (request->csv_path && npy_is_path(request->csv_path))
+        return tool_fail_usage(name, "--output: the table is CSV, and cannot be an array");
     return TOOL_CONTINUE;
 }
 
@@ -95,12 +101,14 @@ static void print(const struct request *request, const struct found *found)
         uint64_t target = target_number(request, i);
 
         printf("target %" PRIu64, target);
-        index_names_print(names, target, stdout);
+        index_names_print_aside(names, target, stdout);
         puts(found->similar_cts[i] == 0 ? ": nothing to compare" : "");
         for (size_t k = 0; k < found->similar_cts[i]; k++) {
             const struct dms_similar *similar = &found->similar[i * found->similar_ct + k];
 
-            printf("  %8.5f  %" PRIu64, similar->similarity, similar->target);
+            /* What rounds to 0 has no sign. */
+            printf("  %8.5f  %" PRIu64,
+                   fabs(similar->similarity) < 0.5e-5 ? 0 : similar->similarity, similar->target);
             index_names_print(names, similar->target, stdout);
             putchar('\n');
         }
@@ -211,6 +219,8 @@ static int search(const struct request *request, struct found *found)
     size_t target_ct = dms_fit_target_ct(query->fit);
     int code;
 
+    if (query->position_ct == 0)
+        return dms_source_fail(DMS_ERR_INVALID, "'%s' names no targets", query->targets);
     dms_similar_options_init(&options);
     options.thread_ct = request->thread_ct;
     options.similar_ct = request->similar_ct < target_ct ? request->similar_ct : target_ct;

@@ -13,10 +13,12 @@
 
 #include <dmstore.h>
 
+#include "extrapolation.h"
 #include "fit_arrays.h"
 #include "fit_query.h"
 #include "index_list.h"
 #include "options.h"
+#include "plan_check.h"
 #include "removal_plan.h"
 #include "report.h"
 #include "support_classes.h"
@@ -140,8 +142,9 @@ static int interpret(struct request *request)
         return tool_fail_usage(name, "--all and --target cannot both be given");
     if (request->all || (!query->targets && !request->actual))
         query->targets = "all";
-    if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
-        return tool_fail_usage(name, "--json and -o - cannot both be printed");
+    status = tool_check_csv(name, request->csv_path, request->as_json);
+    if (status != TOOL_CONTINUE)
+        return status;
     if (!request->grid_text) {
         set_default_grid(request);
         return TOOL_CONTINUE;
@@ -179,6 +182,7 @@ static int find_extrapolation(const struct request *request, struct support_esti
 {
     const struct fit_query *query = &request->query;
     uint64_t example_ct = query->header->example_ct;
+    char all[TOOL_HUMAN_BYTES], trained[EXTRAPOLATION_RANGE_BYTES];
     struct dms_subset_sizes sizes;
     bool predicted = false;
     int code;
@@ -193,11 +197,11 @@ static int find_extrapolation(const struct request *request, struct support_esti
     estimates->extrapolates = dms_subsets_extrapolate(&sizes, example_ct, example_ct);
     if (estimates->extrapolates)
         tool_warn(name,
-                  "M0 is what the datamodel predicts for all %" PRIu64 " examples, and it was "
-                  "trained on subsets of %" PRIu64 " to %" PRIu64
-                  ": it extrapolates, and its level "
-                  "is not to be trusted (control runs in the store would tell)",
-                  example_ct, sizes.smallest, sizes.largest);
+                  "M0 is what the datamodel predicts for all %s examples, and it was trained on "
+                  "subsets of %s: it extrapolates, and its level is not to be trusted (control "
+                  "runs in the store would tell)",
+                  tool_human_count(example_ct, all),
+                  extrapolation_range(sizes.smallest, sizes.largest, trained));
     return 0;
 }
 
@@ -240,8 +244,6 @@ static int search_target(const struct support_runs *runs, size_t place,
             estimates->labels[place] = means[i].row.label;
     }
     support->target = target.target;
-    if (mean_ct == 0 || points[0].k != 0)
-        return dms_source_fail(DMS_ERR_INVALID, "the plan has no control rows");
     if (points[0].run_ct > 0)
         return dms_support_search(points, mean_ct, query->header->example_ct, support);
     support->m0 = NAN;
@@ -406,6 +408,9 @@ static int read_runs(const struct request *request, const struct dms_support_opt
         code = open_runs(request, options, &retrained);
     if (code == 0)
         code = support_runs_read(plan, retrained, targets, query->position_ct, runs);
+    if (code == 0)
+        code = plan_check_masks(name, request->plan, plan, targets, query->position_ct, retrained,
+                                query->header->example_ct);
     dms_retrained_close(retrained);
     free(targets);
     return code;

@@ -51,9 +51,7 @@ static int check(struct request *request)
         return tool_fail_usage(name, "--target J (or --all-targets) is needed");
     if (request->k == 0 || request->k > UINT32_MAX)
         return tool_fail_usage(name, "-k: 1 to %u examples", UINT32_MAX);
-    if (request->as_json && request->csv_path && strcmp(request->csv_path, "-") == 0)
-        return tool_fail_usage(name, "--json and -o - cannot both be printed");
-    return TOOL_CONTINUE;
+    return tool_check_csv(name, request->csv_path, request->as_json);
 }
 
 static int parse(int argc, char **argv, struct request *request)
@@ -120,19 +118,21 @@ static void print(const struct top *top)
 {
     const char *sign = top->request->negative ? "negative" : "positive";
     uint64_t count = count_of_sign(top);
+    char all[TOOL_HUMAN_BYTES];
 
     printf("target %" PRIu64, top->target.target);
-    index_names_print(&top->query->targets_are, top->target.target, stdout);
+    index_names_print_aside(&top->query->targets_are, top->target.target, stdout);
     if (count == 0)
         printf(": no %s weights\n", sign);
     else if (top->example_ct < count)
-        printf(": %zu of %" PRIu64 " %s weights\n", top->example_ct, count, sign);
+        printf(": %zu of %s %s weights\n", top->example_ct, tool_human_count(count, all), sign);
     else
-        printf(": %" PRIu64 " %s weight%s, no more\n", count, sign, tool_plural(count));
+        printf(": %s %s weight%s, no more\n", tool_human_count(count, all), sign,
+               tool_plural(count));
     for (size_t i = 0; i < top->example_ct; i++) {
         const struct dms_weighted_example *example = &top->examples[i];
 
-        printf("%9" PRIu32 "  %12.6g ", example->example, example->weight);
+        printf("%9" PRIu32 "  %12.6g", example->example, example->weight);
         index_names_print(&top->query->examples_are, example->example, stdout);
         putchar('\n');
     }

@@ -196,6 +196,7 @@ int counterfactual_list_read_actual(const struct fit_query *query, const dms_ret
             continue;
         list->items[i].actual = changes[next].change;
         list->items[i].run_ct = changes[next].model_ct;
+        list->baseless_ct += isnan(changes[next].change) && changes[next].model_ct > 0;
         list->nonfinite_ct += changes[next++].nonfinite_ct;
     }
     free(changes);

@@ -31,6 +31,7 @@ struct counterfactual_list {
     enum dms_base base;       /* what actual changes are relative to */
     uint64_t untrained_ct;    /* pairs without retrained models */
     uint64_t nonfinite_ct;    /* outputs left out because they are not finite */
+    uint64_t baseless_ct;     /* pairs whose actual change has nothing finite to be relative to */
 };
 
 /* Collects the pairs of all chosen targets with their sets. `retrained` (or NULL) is asked for the

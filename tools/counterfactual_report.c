@@ -227,7 +227,8 @@ int counterfactual_print(const struct counterfactual_report *report)
     char targets[TOOL_HUMAN_BYTES], sets[TOOL_HUMAN_BYTES];
     int code;
 
-    printf("%s: %s target%s, %s set%s of training examples removed", report->query->fit_name,
+    printf("%s: fit %s, %s target%s, %s set%s of training examples removed",
+           report->query->header->output, report->query->fit_name,
            tool_human_count(report->query->position_ct, targets),
            tool_plural(report->query->position_ct), tool_human_count(list->set_ct, sets),
            tool_plural(list->set_ct));
@@ -237,9 +238,13 @@ int counterfactual_print(const struct counterfactual_report *report)
     code = print_table(report);
     if (code < 0)
         return code;
+    if (list->item_ct == 0)
+        puts("no sets: there are too few examples to remove 10 of them");
     if (list->runs)
         print_base(list);
     print_note(list->untrained_ct, "pair", "left out: no model was trained on the set");
+    print_note(list->baseless_ct, "pair",
+               "left out: no model of all training examples has a finite output on the target");
     print_note(list->nonfinite_ct, "output", "left out: not finite");
     if (report->plan)
         print_plan(report);
@@ -391,6 +396,7 @@ static void json_head(struct json_writer *json, const struct counterfactual_repo
         json_text(json, "runs", list->runs);
         json_text(json, "base", dms_base_name(list->base));
         json_u64(json, "pairs_untrained", list->untrained_ct);
+        json_u64(json, "pairs_without_base", list->baseless_ct);
         json_u64(json, "outputs_nonfinite", list->nonfinite_ct);
     }
 }
@@ -425,13 +431,13 @@ static void write_csv(void *context, const struct counterfactual *pair, uint64_t
 {
     struct csv_context *to = context;
 
-    fprintf(to->file, "%" PRIu64 ",%s,%" PRIu64 ",%.17g,%.17g,", target,
-            removal_rule_words[pair->rule], pair->k, pair->effect, predicted_change(pair));
+    fprintf(to->file, "%" PRIu64, target);
+    index_names_csv(&to->report->query->targets_are, target, to->file);
+    fprintf(to->file, ",%s,%" PRIu64 ",%.17g,%.17g,", removal_rule_words[pair->rule], pair->k,
+            pair->effect, predicted_change(pair));
     if (!isnan(pair->actual))
         fprintf(to->file, "%.17g", pair->actual);
-    fprintf(to->file, ",%" PRIu64, pair->run_ct);
-    index_names_csv(&to->report->query->targets_are, target, to->file);
-    putc('\n', to->file);
+    fprintf(to->file, ",%" PRIu64 "\n", pair->run_ct);
 }
 
 int counterfactual_write_csv(const struct counterfactual_report *report, const char *path)
@@ -447,9 +453,9 @@ int counterfactual_write_csv(const struct counterfactual_report *report, const c
         output_file_abandon(&output);
         return DMS_ERR_NO_MEMORY;
     }
-    fputs("target,kind,k,effect,predicted,actual,runs", context.file);
+    fputs("target", context.file);
     index_names_csv_head(&report->query->targets_are, "target_", context.file);
-    putc('\n', context.file);
+    fputs(",kind,k,effect,predicted,actual,runs\n", context.file);
     code = for_each_pair(report, write_csv, &context);
     return output_file_end_stream(&output, context.file, code);
 }

@@ -30,15 +30,17 @@ static int fail_shape(const struct distances *distances)
         distances->example_ct, distances->example_ct + distances->target_ct);
 }
 
-/* Reads one row of the file as doubles. */
-static int read_row(const struct distances *distances, uint64_t row, double *values)
+/* Reads value_ct values of a row of the file as doubles. */
+static int read_values(const struct distances *distances, uint64_t row, uint64_t first,
+                       uint64_t value_ct, double *values)
 {
     const struct npy_file *file = &distances->file;
-    int code = npy_file_read(file, row, 1, 0, file->row_bytes, distances->row);
+    uint64_t item_bytes = (uint64_t)file->npy.item_bytes;
+    int code =
+        npy_file_read(file, row, 1, first * item_bytes, value_ct * item_bytes, distances->row);
 
-    for (uint64_t i = 0; code == 0 && i < file->row_values; i++) {
-        struct number number =
-            number_load(&file->npy, distances->row + i * (uint64_t)file->npy.item_bytes);
+    for (uint64_t i = 0; code == 0 && i < value_ct; i++) {
+        struct number number = number_load(&file->npy, distances->row + i * item_bytes);
 
         number_store(&number, DMS_F64, &values[i]);
     }
@@ -88,7 +90,7 @@ static int read_coordinates(struct distances *distances)
     for (uint64_t row = 0; code == 0 && row < row_ct; row++) {
         double *values = distances->coordinates + row * distances->dimension_ct;
 
-        code = read_row(distances, row, values);
+        code = read_values(distances, row, 0, distances->file.row_values, values);
         if (code == 0)
             code = check_coordinates(distances, row, values);
         if (code == 0 && is_geographic)
@@ -167,26 +169,49 @@ static double great_circle(const double *a, const double *b)
     return 2 * EARTH_RADIUS_KM * asin(fmin(euclidean(a, b, 3) / 2, 1));
 }
 
+static double between(const struct distances *distances, uint64_t target, uint64_t example)
+{
+    uint64_t dimension_ct = distances->dimension_ct;
+    const double *from = distances->coordinates + (distances->example_ct + target) * dimension_ct;
+    const double *to = distances->coordinates + example * dimension_ct;
+
+    return distances->metric == DISTANCE_HAVERSINE ? great_circle(from, to)
+                                                   : euclidean(from, to, dimension_ct);
+}
+
+static int check_distance(const struct distances *distances, uint64_t target, uint64_t example,
+                          double distance)
+{
+    if (distance >= 0)
+        return 0;
+    return dms_source_fail(DMS_ERR_INVALID,
+                           "'%s': the distance of target %" PRIu64 " to example %" PRIu64
+                           " is not a distance",
+                           distances->file.path, target, example);
+}
+
 int distances_of_target(struct distances *distances, uint64_t target, double *to_examples)
 {
-    const double *coordinates = distances->coordinates;
-    uint64_t dimension_ct = distances->dimension_ct;
-    int code = coordinates ? 0 : read_row(distances, target, to_examples);
+    int code = distances->coordinates
+                   ? 0
+                   : read_values(distances, target, 0, distances->example_ct, to_examples);
 
-    for (uint64_t i = 0; code == 0 && coordinates && i < distances->example_ct; i++) {
-        const double *from = coordinates + (distances->example_ct + target) * dimension_ct;
-        const double *to = coordinates + i * dimension_ct;
-
-        to_examples[i] = distances->metric == DISTANCE_HAVERSINE
-                             ? great_circle(from, to)
-                             : euclidean(from, to, dimension_ct);
-    }
     for (uint64_t i = 0; code == 0 && i < distances->example_ct; i++) {
-        if (!(to_examples[i] >= 0))
-            code = dms_source_fail(DMS_ERR_INVALID,
-                                   "'%s': the distance of target %" PRIu64 " to example %" PRIu64
-                                   " is not a distance",
-                                   distances->file.path, target, i);
+        if (distances->coordinates)
+            to_examples[i] = between(distances, target, i);
+        code = check_distance(distances, target, i, to_examples[i]);
     }
     return code;
+}
+
+int distances_of_pair(struct distances *distances, uint64_t target, uint64_t example,
+                      double *distance)
+{
+    int code = 0;
+
+    if (distances->coordinates)
+        *distance = between(distances, target, example);
+    else
+        code = read_values(distances, target, example, 1, distance);
+    return code < 0 ? code : check_distance(distances, target, example, *distance);
 }

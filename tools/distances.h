@@ -46,4 +46,8 @@ void distances_close(struct distances *distances);
  * negative or not a number. Not thread-safe. */
 int distances_of_target(struct distances *distances, uint64_t target, double *to_examples);
 
+/* The distance of one target to one example; otherwise the same. */
+int distances_of_pair(struct distances *distances, uint64_t target, uint64_t example,
+                      double *distance);
+
 #endif

@@ -6,18 +6,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "report.h"
-
-#define RANGE_BYTES (2 * TOOL_HUMAN_BYTES + 8)
-
-/* "5", or "5 to 7". */
-static const char *describe(uint64_t smallest, uint64_t largest, char text[RANGE_BYTES])
+const char *extrapolation_range(uint64_t smallest, uint64_t largest,
+                                char text[EXTRAPOLATION_RANGE_BYTES])
 {
     char first[TOOL_HUMAN_BYTES], last[TOOL_HUMAN_BYTES];
 
     if (smallest == largest)
         return tool_human_count(smallest, text);
-    snprintf(text, RANGE_BYTES, "%s to %s", tool_human_count(smallest, first),
+    snprintf(text, EXTRAPOLATION_RANGE_BYTES, "%s to %s", tool_human_count(smallest, first),
              tool_human_count(largest, last));
     return text;
 }
@@ -25,14 +21,14 @@ static const char *describe(uint64_t smallest, uint64_t largest, char text[RANGE
 bool extrapolation_warn(const char *command, const char *subject, uint64_t smallest,
                         uint64_t largest, const struct dms_subset_sizes *training)
 {
-    char asked[RANGE_BYTES], trained[RANGE_BYTES];
+    char asked[EXTRAPOLATION_RANGE_BYTES], trained[EXTRAPOLATION_RANGE_BYTES];
 
     if (!dms_subsets_extrapolate(training, smallest, largest))
         return false;
     tool_warn(command,
               "%s %s example%s, those of training %s: these predictions extrapolate, and their "
               "level is not to be trusted",
-              subject, describe(smallest, largest, asked), tool_plural(largest),
-              describe(training->smallest, training->largest, trained));
+              subject, extrapolation_range(smallest, largest, asked), tool_plural(largest),
+              extrapolation_range(training->smallest, training->largest, trained));
     return true;
 }

@@ -14,6 +14,9 @@
 /* Jobs that are told of one by one. */
 #define SHOWN_JOB_CT 10
 
+/* The ends of a narrower interval need more digits to differ. */
+#define NARROW_INTERVAL 0.005
+
 static const char *problem(const struct fit_findings *findings, const char *key)
 {
     const char *value = dms_fit_problem(findings->summary.header, key);
@@ -78,17 +81,19 @@ static void print_number(struct page *page, const char *term, const char *value,
 static void print_score_numbers(struct page *page, const struct dms_evaluation *evaluation)
 {
     const struct dms_fit_evaluation *fit = &evaluation->fits[0];
-    char value[64], note[96];
+    double low = fit->lds_interval.low, high = fit->lds_interval.high;
+    char value[PAGE_NUMBER_BYTES], from[PAGE_NUMBER_BYTES], to[PAGE_NUMBER_BYTES], note[160];
+    char models[TOOL_HUMAN_BYTES];
+    int decimal_ct = high - low < NARROW_INTERVAL ? 4 : 3;
 
-    snprintf(value, sizeof(value), "%.3f", fit->means[DMS_SCORE_LDS]);
-    snprintf(note, sizeof(note), "95%% interval %.3f to %.3f", fit->lds_interval.low,
-             fit->lds_interval.high);
+    snprintf(note, sizeof(note), isnan(low) ? "over targets" : "95%% interval %s to %s",
+             page_fixed(low, decimal_ct, from), page_fixed(high, decimal_ct, to));
     if (!isnan(fit->means[DMS_SCORE_LDS]))
-        print_number(page, "Mean LDS", value, note);
-    snprintf(value, sizeof(value), "%.3f", fit->means[DMS_SCORE_R2]);
-    snprintf(note, sizeof(note), "on %" PRIu64 " held-out models", evaluation->row_ct);
+        print_number(page, "Mean LDS", page_fixed(fit->means[DMS_SCORE_LDS], 3, value), note);
+    snprintf(note, sizeof(note), "on %s held-out models",
+             tool_human_count(evaluation->row_ct, models));
     if (!isnan(fit->means[DMS_SCORE_R2]))
-        print_number(page, "Mean R²", value, note);
+        print_number(page, "Mean R²", page_fixed(fit->means[DMS_SCORE_R2], 3, value), note);
 }
 
 static void print_numbers(struct page *page, const struct fit_findings *findings)
@@ -101,7 +106,7 @@ static void print_numbers(struct page *page, const struct fit_findings *findings
         print_score_numbers(page, findings->evaluation);
     snprintf(note, sizeof(note), "of %s training examples, median over targets",
              tool_human_count(summary->header->example_ct, count));
-    snprintf(value, sizeof(value), "%g", summary->weight_cts.values[2]);
+    tool_human_count((uint64_t)summary->weight_cts.values[2], value);
     print_number(page, "Nonzero weights", value, note);
     if (is_regression(findings)) {
         snprintf(value, sizeof(value), "%.3g%%",
@@ -118,24 +123,29 @@ static void print_lead(struct page *page, const struct fit_findings *findings)
     const struct dms_fit_header *header = findings->summary.header;
     const struct dms_evaluation *evaluation = findings->evaluation;
     char fitted[TOOL_HUMAN_BYTES], all[TOOL_HUMAN_BYTES], examples[TOOL_HUMAN_BYTES];
-    char models[TOOL_HUMAN_BYTES], held_out[TOOL_HUMAN_BYTES];
+    char models[TOOL_HUMAN_BYTES], held_out[TOOL_HUMAN_BYTES], lds[PAGE_NUMBER_BYTES];
 
     fputs("<p class=\"lead\">", page->file);
     page_printf(page->file,
                 "A datamodel predicts what a model will output on one target, from which examples "
-                "the model was trained on. These are the datamodels of %s of %s targets of %s, "
-                "linear in %s training examples and estimated from %s trained models.",
+                "the model was trained on. Here %s for %s of %s targets of %s, linear in %s "
+                "training examples and ",
+                findings->target_ct == 1 ? "is one" : "are those",
                 tool_human_count(findings->target_ct, fitted),
                 tool_human_count(header->target_ct, all), header->output,
-                tool_human_count(header->example_ct, examples),
-                tool_human_count(header->training.row_ct + header->validation.row_ct, models));
+                tool_human_count(header->example_ct, examples));
+    if (strcmp(problem(findings, "method"), "import") == 0)
+        page_printf(page->file, "with weights that another attribution method has estimated.");
+    else
+        page_printf(page->file, "estimated from %s trained models.",
+                    tool_human_count(header->training.row_ct + header->validation.row_ct, models));
     fputs("</p>\n<p class=\"lead\">", page->file);
     if (evaluation && !isnan(evaluation->fits[0].means[DMS_SCORE_LDS]))
         page_printf(page->file,
                     "On %s models that they have never seen, the rank correlation of prediction "
-                    "and output is %.3f on average over targets.",
+                    "and output is %s on average over targets.",
                     tool_human_count(evaluation->row_ct, held_out),
-                    evaluation->fits[0].means[DMS_SCORE_LDS]);
+                    page_fixed(evaluation->fits[0].means[DMS_SCORE_LDS], 3, lds));
     else
         page_printf(page->file, "How well they predict models that they have never seen is not "
                                 "known.");
@@ -190,7 +200,8 @@ static void print_subsets(struct page *page, const struct fit_findings *findings
 static void print_solution(struct page *page, const struct fit_findings *findings)
 {
     const struct fit_summary *summary = &findings->summary;
-    char gap[PAGE_NUMBER_BYTES];
+    char gap[PAGE_NUMBER_BYTES], last[TOOL_HUMAN_BYTES], ended[TOOL_HUMAN_BYTES];
+    char certified[TOOL_HUMAN_BYTES], targets[TOOL_HUMAN_BYTES];
 
     if (!is_regression(findings)) {
         page_fact(page, "Certificate", "none: these are estimates, no solutions of a regression");
@@ -203,15 +214,20 @@ static void print_solution(struct page *page, const struct fit_findings *finding
     else if (*problem(findings, "lambda-file"))
         page_fact(page, "Penalties λ", "%s, the same for all targets",
                   problem(findings, "lambdas"));
+    else if (*problem(findings, "lambda"))
+        page_fact(page, "Penalty λ", "%s, the same for all targets", problem(findings, "lambda"));
     if (findings->path.path_ct > 0)
-        page_fact(page, "Choice of λ",
-                  "least squared error on the validation models; %" PRIu64
-                  " targets chose the last of their path, %" PRIu64 " paths ended early",
-                  summary->last_lambda_ct, summary->path_ended_ct);
+        page_fact(
+            page, "Choice of λ",
+            "least squared error on the validation models; the smallest λ of its path was "
+            "chosen for %s target%s, and %s path%s ended early",
+            tool_human_count(summary->last_lambda_ct, last), tool_plural(summary->last_lambda_ct),
+            tool_human_count(summary->path_ended_ct, ended), tool_plural(summary->path_ended_ct));
     page_fact(page, "Certificate",
-              "%" PRIu64 " of %" PRIu64 " targets have a duality gap of at most %s of the null "
-              "deviance; the worst is %s",
-              summary->certified_ct, summary->target_ct, problem(findings, "tolerance"),
+              "%s of %s targets have a duality gap of at most %s of the null deviance; the worst "
+              "is %s",
+              tool_human_count(summary->certified_ct, certified),
+              tool_human_count(summary->target_ct, targets), problem(findings, "tolerance"),
               page_number(summary->worst_gap, 2, gap));
 }
 
@@ -233,16 +249,18 @@ static void print_fit(struct page *page, const struct fit_findings *findings)
               tool_human_count(header->target_ct, all));
     page_fact(page, "Method", "%s", method_text(findings));
     print_models(page, "Training", &header->training, "models");
-    print_models(page, "Validation", &header->validation, "models, which chose λ");
+    print_models(page, "Validation", &header->validation,
+                 findings->path.path_ct > 0 ? "models, which chose λ" : "models");
     print_models(page, "Held out", &header->held_out, "models, never used");
     print_subsets(page, findings);
     print_solution(page, findings);
     if (strcmp(problem(findings, "exclude-self"), "yes") == 0)
         page_fact(page, "Own examples",
                   "models that were trained on the target itself are left out throughout");
-    page_fact(page, "Kept", "%s in %" PRIu64 " part%s, the last of %s",
+    page_fact(page, "Kept", "%s in %" PRIu64 " part%s, %swritten %s",
               tool_human_bytes(summary->stored_bytes, bytes), summary->part_ct,
-              tool_plural(summary->part_ct), fit_time_text(summary->last_time_ns, time));
+              tool_plural(summary->part_ct), summary->part_ct == 1 ? "" : "the last one ",
+              fit_time_text(summary->last_time_ns, time));
     fputs("</dl>\n", page->file);
     page_section_end(page);
 }

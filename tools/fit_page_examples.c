@@ -4,6 +4,10 @@
 #include "fit_page.h"
 
 #include <inttypes.h>
+#include <math.h>
+
+/* Smaller weights have fewer digits: with all their zeros they are wider than a picture. */
+#define SMALL_WEIGHT 0.001
 
 static void print_names(struct page *page, const struct index_names *names, uint64_t index)
 {
@@ -39,6 +43,7 @@ static int print_row(struct page *page, const struct fit_findings *findings,
             word, shown->example_cts[sign] == 0 ? ": none" : "", word);
     for (size_t i = 0; code == 0 && i < shown->example_cts[sign]; i++) {
         const struct dms_weighted_example *example = &shown->examples[sign][i];
+        int digit_ct = fabs(example->weight) < SMALL_WEIGHT ? 2 : 3;
         char weight[PAGE_NUMBER_BYTES];
 
         fputs("<li>", page->file);
@@ -46,7 +51,7 @@ static int print_row(struct page *page, const struct fit_findings *findings,
         page_printf(page->file, "#%" PRIu32, example->example);
         fputs("<br><b>", page->file);
         page_printf(page->file, "%s%s", example->weight > 0 ? "+" : "",
-                    page_number(example->weight, 3, weight));
+                    page_number(example->weight, digit_ct, weight));
         fputs("</b><span>", page->file);
         print_names(page, &findings->query->examples_are, example->example);
         fputs("</span></li>\n", page->file);

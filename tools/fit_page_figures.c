@@ -14,6 +14,11 @@
 /* R^2 has no lower end: what is below goes into the first bar. */
 #define LEAST_R2 (-1.0)
 
+/* A histogram with fewer bins has room for so many. */
+#define FEW_BINS 7
+
+#define MEAN_BYTES (PAGE_NUMBER_BYTES + 8)
+
 static void begin_plot(struct page *page)
 {
     fputs("<div class=\"plot\">\n", page->file);
@@ -47,17 +52,46 @@ static void draw_bars(const struct svg_plot *plot, const struct histogram *histo
     fputs("</g>\n", plot->file);
 }
 
+/* "mean 0.976", "mean 1,400" */
+static void describe_mean(double mean, char text[MEAN_BYTES])
+{
+    char number[PAGE_NUMBER_BYTES];
+
+    if (mean >= 100 || (mean >= 0 && mean == floor(mean)))
+        tool_human_count((uint64_t)(mean + 0.5), number);
+    else
+        page_number(mean, 3, number);
+    snprintf(text, MEAN_BYTES, "mean %s", number);
+}
+
+/* The range of the bins, with room beside few of them: a bar is not to fill the plot. No value can
+ * be below `least` or above `most`. */
+static struct svg_axis axis_of_bins(const struct histogram *histogram, const char *label,
+                                    double least, double most)
+{
+    double high = histogram->low + (double)histogram->bin_ct * histogram->step;
+    double room = histogram->bin_ct < FEW_BINS
+                      ? (double)(FEW_BINS - histogram->bin_ct) / 2 * histogram->step
+                      : 0;
+
+    return (struct svg_axis){
+        .label = label,
+        .low = fmin(histogram->low, fmax(histogram->low - room, least)),
+        .high = fmax(high, fmin(high + room, most)),
+    };
+}
+
 /* A histogram over targets with its mean. */
-static void plot_histogram(struct page *page, const struct histogram *histogram, const char *label,
-                           const char *name)
+static void plot_histogram(struct page *page, const struct histogram *histogram,
+                           struct svg_axis axis, const char *name)
 {
     double high = histogram->low + (double)histogram->bin_ct * histogram->step;
     struct svg_plot plot = {
         .file = page->file,
-        .x = {label, histogram->low, high, false},
-        .y = {"targets", 0, 1.06 * (double)histogram->largest_count, false},
+        .x = axis,
+        .y = {"targets", 0, 1.06 * (double)histogram->largest_count, .is_count = true},
     };
-    char description[200], mean[48];
+    char description[200], mean[MEAN_BYTES];
 
     snprintf(description, sizeof(description),
              "Histogram over %" PRIu64 " targets from %.4g to %.4g; the mean is %.4g.",
@@ -65,7 +99,7 @@ static void plot_histogram(struct page *page, const struct histogram *histogram,
     begin_plot(page);
     svg_plot_begin(&plot, name, description);
     draw_bars(&plot, histogram);
-    snprintf(mean, sizeof(mean), "mean %.3g", histogram->mean);
+    describe_mean(histogram->mean, mean);
     if (histogram->mean >= histogram->low)
         svg_plot_vertical(&plot, histogram->mean, mean);
     svg_plot_end(&plot);
@@ -85,8 +119,20 @@ static void plot_score(struct page *page, const struct fit_findings *findings, e
         values[i] = fit_findings_score(findings, i, score);
     histogram_make(values, findings->target_ct, 0, least, histogram);
     if (histogram->value_ct > 0)
-        plot_histogram(page, histogram, label, label);
+        plot_histogram(page, histogram, axis_of_bins(histogram, label, LEAST_R2, 1), label);
     free(values);
+}
+
+static bool has_r2(const struct fit_findings *findings)
+{
+    return findings->evaluation && !isnan(findings->evaluation->fits[0].means[DMS_SCORE_R2]);
+}
+
+static bool has_no_bias(const struct fit_findings *findings)
+{
+    struct dms_fitted_target first;
+
+    return dms_fit_target(findings->query->fit, 0, &first) == 0 && first.flags & DMS_FITTED_NO_BIAS;
 }
 
 static void explain_scores(struct page *page, const struct fit_findings *findings)
@@ -94,14 +140,20 @@ static void explain_scores(struct page *page, const struct fit_findings *finding
     const struct dms_evaluation *evaluation = findings->evaluation;
     const struct dms_subset_sizes *sizes = &findings->sizes;
     uint64_t left_out_ct = evaluation->constant_ct + evaluation->empty_ct;
+    char models[TOOL_HUMAN_BYTES];
 
     fputs("<p>", page->file);
     page_printf(page->file,
-                "Each target is scored by itself, over %" PRIu64
-                " held-out models: LDS, the linear "
+                "Each target is scored by itself, over %s held-out models: LDS, the linear "
                 "datamodeling score, is Spearman’s rank correlation of the predicted and the "
-                "actual outputs; R² is the part of the variance of the outputs that is explained.",
-                evaluation->row_ct);
+                "actual outputs%s",
+                tool_human_count(evaluation->row_ct, models),
+                has_r2(findings)
+                    ? "; R² is the part of the variance of the outputs that is explained."
+                    : ".");
+    if (!has_r2(findings) && has_no_bias(findings))
+        page_printf(page->file, " There is no R², as the targets have no bias: what they predict "
+                                "is known but for a constant.");
     if (left_out_ct > 0)
         page_printf(page->file, " %" PRIu64 " %s no score, as the output does not vary.",
                     left_out_ct, left_out_ct == 1 ? "target has" : "targets have");
@@ -122,6 +174,7 @@ void fit_page_scores(struct page *page, const struct fit_findings *findings)
 {
     const struct dms_fit_evaluation *fit;
     struct histogram lds, r2;
+    char mean[PAGE_NUMBER_BYTES], low[PAGE_NUMBER_BYTES], high[PAGE_NUMBER_BYTES];
 
     page_section_begin(page, "scores", "How well it predicts models that it has not seen");
     if (!findings->evaluation) {
@@ -138,15 +191,19 @@ void fit_page_scores(struct page *page, const struct fit_findings *findings)
     plot_score(page, findings, DMS_SCORE_LDS, -INFINITY, "LDS", &lds);
     plot_score(page, findings, DMS_SCORE_R2, LEAST_R2, "R²", &r2);
     page_caption_begin(page);
-    page_printf(page->file, "How LDS and R² are distributed over targets.");
+    page_printf(page->file, "How LDS%s distributed over targets.",
+                r2.value_ct > 0 ? " and R² are" : " is");
     if (lds.value_ct > 0)
-        page_printf(page->file, " The mean LDS is %.4f", fit->means[DMS_SCORE_LDS]);
+        page_printf(page->file, " The mean LDS is %s",
+                    page_fixed(fit->means[DMS_SCORE_LDS], 4, mean));
     if (!isnan(fit->lds_interval.low))
-        page_printf(page->file, " (95%% interval %.4f to %.4f, by resampling held-out models)",
-                    fit->lds_interval.low, fit->lds_interval.high);
+        page_printf(page->file, " (95%% interval %s to %s, by resampling held-out models)",
+                    page_fixed(fit->lds_interval.low, 4, low),
+                    page_fixed(fit->lds_interval.high, 4, high));
     if (r2.value_ct > 0)
-        page_printf(page->file, ", the mean R² %.4f", fit->means[DMS_SCORE_R2]);
-    page_printf(page->file, ".");
+        page_printf(page->file, ", the mean R² %s", page_fixed(fit->means[DMS_SCORE_R2], 4, mean));
+    if (lds.value_ct > 0)
+        page_printf(page->file, ".");
     if (r2.below_ct > 0)
         page_printf(page->file, " The first bar of R² has %" PRIu64 " %s below −1.", r2.below_ct,
                     target_word(r2.below_ct));
@@ -164,8 +221,8 @@ static void draw_scatter(struct page *page, const struct shown_target *shown, co
     bool has_level = !(shown->fitted.flags & DMS_FITTED_NO_BIAS);
     struct svg_plot plot = {
         .file = page->file,
-        .x = svg_axis_around("predicted", values, has_level ? 2 * point_ct : point_ct),
-        .y = svg_axis_around("actual", values + (has_level ? 0 : point_ct),
+        .x = svg_axis_around("predicted output", values, has_level ? 2 * point_ct : point_ct),
+        .y = svg_axis_around("actual output", values + (has_level ? 0 : point_ct),
                              has_level ? 2 * point_ct : point_ct),
     };
     double ends[2] = {plot.x.low, plot.x.high};
@@ -184,15 +241,17 @@ static void draw_scatter(struct page *page, const struct shown_target *shown, co
 static void print_correlations(struct page *page, const struct dms_target_models *models)
 {
     const double *scores = models->evaluation.scores;
+    char text[PAGE_NUMBER_BYTES];
 
     if (isnan(scores[DMS_SCORE_LDS])) {
         page_printf(page->file, "no score");
         return;
     }
-    page_printf(page->file, "LDS %.3f, Pearson %.3f", scores[DMS_SCORE_LDS],
-                scores[DMS_SCORE_PEARSON]);
+    page_printf(page->file, "LDS %s", page_fixed(scores[DMS_SCORE_LDS], 3, text));
+    if (!isnan(scores[DMS_SCORE_PEARSON]))
+        page_printf(page->file, ", Pearson %s", page_fixed(scores[DMS_SCORE_PEARSON], 3, text));
     if (!isnan(scores[DMS_SCORE_R2]))
-        page_printf(page->file, ", R² %.3f", scores[DMS_SCORE_R2]);
+        page_printf(page->file, ", R² %s", page_fixed(scores[DMS_SCORE_R2], 3, text));
 }
 
 static void plot_scatter(struct page *page, const struct fit_findings *findings,
@@ -224,6 +283,7 @@ static void plot_scatter(struct page *page, const struct fit_findings *findings,
 void fit_page_scatter(struct page *page, const struct fit_findings *findings)
 {
     size_t drawn_ct, model_ct;
+    char drawn[TOOL_HUMAN_BYTES], models[TOOL_HUMAN_BYTES];
 
     if (!findings->evaluation || findings->shown_ct == 0)
         return;
@@ -236,14 +296,16 @@ void fit_page_scatter(struct page *page, const struct fit_findings *findings)
     drawn_ct = fit_page_drawn_ct(findings, findings->shown[0].models);
     page_printf(page->file,
                 "Actual output of held-out models against what the datamodel predicts from their "
-                "training subsets (Figure 5 of the paper), with the line of equality.%s",
-                findings->query->targets
+                "training subsets (Figure 5 of the paper), %s.%s",
+                has_no_bias(findings) ? "which it does but for a constant, as it has no bias"
+                                      : "with the line of equality",
+                findings->query->targets || findings->shown_ct == 1
                     ? ""
                     : " The targets are those at the minimum, the quartiles and the maximum of "
                       "LDS.");
     if (drawn_ct < model_ct)
-        page_printf(page->file, " Drawn are %zu of the %zu models, evenly by id.", drawn_ct,
-                    model_ct);
+        page_printf(page->file, " Drawn are %s of the %s models, evenly by id.",
+                    tool_human_count(drawn_ct, drawn), tool_human_count(model_ct, models));
     page_caption_end(page);
     page_section_end(page);
 }
@@ -254,17 +316,23 @@ void fit_page_sparsity(struct page *page, const struct fit_findings *findings)
 {
     const struct fit_summary *summary = &findings->summary;
     struct histogram histogram;
+    char median[TOOL_HUMAN_BYTES], least[TOOL_HUMAN_BYTES], most[TOOL_HUMAN_BYTES];
+    char examples[TOOL_HUMAN_BYTES];
 
     histogram_make(findings->weight_cts, findings->target_ct, 1, -INFINITY, &histogram);
     page_section_begin(page, "sparsity", "How many training examples matter");
     page_figure_begin(page);
-    plot_histogram(page, &histogram, "nonzero weights", "Nonzero weights of each target");
+    plot_histogram(page, &histogram,
+                   axis_of_bins(&histogram, "nonzero weights of a target", 0, INFINITY),
+                   "Nonzero weights of each target");
     page_caption_begin(page);
     page_printf(page->file,
                 "Number of training examples with a nonzero weight, over targets (E.1 of the "
-                "paper): median %g, from %g to %g, of %" PRIu64 " examples.",
-                summary->weight_cts.values[2], summary->weight_cts.values[0],
-                summary->weight_cts.values[4], summary->header->example_ct);
+                "paper): median %s, from %s to %s, of %s examples.",
+                tool_human_count((uint64_t)summary->weight_cts.values[2], median),
+                tool_human_count((uint64_t)summary->weight_cts.values[0], least),
+                tool_human_count((uint64_t)summary->weight_cts.values[4], most),
+                tool_human_count(summary->header->example_ct, examples));
     if (summary->constant_ct > 0)
         page_printf(page->file, " %" PRIu64 " %s a constant output, and with it no weights.",
                     summary->constant_ct,
@@ -275,6 +343,9 @@ void fit_page_sparsity(struct page *page, const struct fit_findings *findings)
 
 /* ---- lambda ---- */
 
+/* A mean over fewer of the paths says more of which they are than of lambda. */
+#define LEAST_SHARE 0.5
+
 /* A log axis over increasing or decreasing positive values, or around the only one. */
 static struct svg_axis log_axis(const char *label, double one, double other)
 {
@@ -282,40 +353,41 @@ static struct svg_axis log_axis(const char *label, double one, double other)
 
     if (!(high > low))
         low /= 2, high *= 2;
-    return (struct svg_axis){label, low, high, true};
+    return (struct svg_axis){label, low, high, .is_log = true};
 }
 
-/* How many points all paths have: the mean is over all of them there. */
-static size_t common_points(const struct mean_path *path)
+/* How many points at least such a share of the paths has. */
+static size_t points_of_share(const struct mean_path *path, double share)
 {
     size_t point_ct = 0;
 
-    while (point_ct < path->point_ct && path->target_cts[point_ct] == (double)path->path_ct)
+    while (point_ct < path->point_ct && path->target_cts[point_ct] >= share * (double)path->path_ct)
         point_ct++;
     return point_ct;
 }
 
 static void plot_mean_path(struct page *page, const struct mean_path *path)
 {
-    size_t last = path->point_ct - 1, common_ct = common_points(path);
+    size_t point_ct = points_of_share(path, LEAST_SHARE), last = point_ct - 1;
+    size_t common_ct = points_of_share(path, 1);
     struct svg_plot plot = {
         .file = page->file,
         .x = log_axis("λ, relative to the largest of each target", path->ratios[0],
                       path->ratios[last]),
-        .y = svg_axis_around("mean relative validation error", path->errors, path->point_ct),
+        .y = svg_axis_around("mean relative validation error", path->errors, point_ct),
     };
     char description[160];
 
     snprintf(description, sizeof(description),
              "Mean over %" PRIu64 " targets at %zu values of lambda: from 1 at the largest to %.3g "
              "at the smallest.",
-             path->path_ct, path->point_ct, path->errors[last]);
+             path->path_ct, point_ct, path->errors[last]);
     begin_plot(page);
     fputs("<h3>Mean over targets</h3>\n", page->file);
     svg_plot_begin(&plot, "Mean validation error against lambda", description);
-    if (common_ct < path->point_ct)
+    if (common_ct < point_ct)
         svg_plot_line(&plot, "line dashed", path->ratios + common_ct - 1,
-                      path->errors + common_ct - 1, path->point_ct - common_ct + 1);
+                      path->errors + common_ct - 1, point_ct - common_ct + 1);
     svg_plot_line(&plot, "line", path->ratios, path->errors, common_ct);
     svg_plot_end(&plot);
     end_plot(page);
@@ -333,7 +405,7 @@ static void plot_path(struct page *page, const struct fit_findings *findings,
     struct svg_plot plot = {
         .file = page->file,
         .x = log_axis("λ", target->path_lambdas[0], target->path_lambdas[target->path_ct - 1]),
-        .y = svg_axis_around("validation error", target->path_errors, target->path_ct),
+        .y = svg_axis_around("validation error (MSE)", target->path_errors, target->path_ct),
     };
     char description[160], tip[96];
 
@@ -355,12 +427,14 @@ static void plot_path(struct page *page, const struct fit_findings *findings,
 void fit_page_lambda(struct page *page, const struct fit_findings *findings)
 {
     const struct mean_path *path = &findings->path;
+    bool has_mean = path->path_ct > 1 && path->point_ct > 1;
+    char targets[TOOL_HUMAN_BYTES];
 
     if (path->path_ct == 0)
         return; /* nothing was chosen by validation models */
     page_section_begin(page, "lambda", "The choice of the penalty");
     page_figure_begin(page);
-    if (path->point_ct > 1)
+    if (has_mean)
         plot_mean_path(page, path);
     for (size_t i = 0; i < findings->shown_ct; i++) {
         if (has_errors(&findings->shown[i].fitted))
@@ -370,14 +444,14 @@ void fit_page_lambda(struct page *page, const struct fit_findings *findings)
     page_printf(page->file,
                 "Mean squared error on the validation models against the penalty λ (E.2 of the "
                 "paper); the dot is the λ that was chosen.");
-    if (path->point_ct > 1)
+    if (has_mean)
         page_printf(page->file,
-                    " The mean is over %" PRIu64
-                    " targets, each relative to its error at its largest λ.",
-                    path->path_ct);
-    if (common_points(path) < path->point_ct)
+                    " The mean is over %s targets, each relative to its error at its largest λ.",
+                    tool_human_count(path->path_ct, targets));
+    if (has_mean && points_of_share(path, 1) < path->point_ct)
         page_printf(page->file, " Where it is dashed, the paths of some targets have ended, and "
-                                "the mean is over the others.");
+                                "the mean is over the others; it ends where those of more than "
+                                "half have.");
     page_caption_end(page);
     page_section_end(page);
 }
@@ -415,8 +489,8 @@ static void plot_cdf(struct page *page, const struct fit_findings *findings, con
     double *fractions = calloc(3 * (known_ct + 1), sizeof(*fractions));
     struct svg_plot plot = {
         .file = page->file,
-        .x = {"examples removed", 1, end, true},
-        .y = {"% of targets misclassified", 0, 100, false},
+        .x = {"examples removed", 1, end, .is_log = true},
+        .y = {"% of targets with an output below 0", 0, 100, .is_log = false},
     };
     char description[160];
     size_t k_ct = 0;
@@ -465,28 +539,49 @@ static void explain_supports(struct page *page, const struct fit_findings *findi
                              const uint64_t *sorted, size_t known_ct)
 {
     size_t datamodel_ct = count_from_datamodel(findings);
+    char known[TOOL_HUMAN_BYTES], median[TOOL_HUMAN_BYTES], targets[TOOL_HUMAN_BYTES];
 
     page_printf(page->file,
                 "Estimated data support (Figure 7 of the paper): the share of targets whose mean "
-                "output would fall below 0 if so many training examples, those of largest weight, "
-                "were left out. The estimate is made from the weights alone (Appendix F.3.2).");
+                "output would fall below 0, which is a mistake where it is a margin, if so many "
+                "training examples, those of largest weight, were left out. The estimate is made "
+                "from the weights alone (Appendix F.3.2).");
     if (known_ct > 0)
-        page_printf(page->file,
-                    " The median of the %zu targets for which it is known is %" PRIu64 ".",
-                    known_ct, sorted[(known_ct - 1) / 2]);
+        page_printf(page->file, " The median of the %s targets for which it is known is %s.",
+                    tool_human_count(known_ct, known),
+                    tool_human_count(sorted[(known_ct - 1) / 2], median));
     if (known_ct < findings->target_ct)
         page_printf(page->file,
-                    " For %zu of %zu targets all examples of positive weight are not enough.",
-                    findings->target_ct - known_ct, findings->target_ct);
+                    " For %s of %s targets all examples of positive weight are not enough.",
+                    tool_human_count(findings->target_ct - known_ct, known),
+                    tool_human_count(findings->target_ct, targets));
     if (datamodel_ct == findings->target_ct)
         page_printf(page->file, " The output on the whole training set, from which it is counted, "
                                 "is what the datamodel predicts, an extrapolation: there are no "
                                 "control runs.");
     else
         page_printf(page->file,
-                    " The output on the whole training set is that of control runs for %zu "
+                    " The output on the whole training set is that of control runs for %s "
                     "targets.",
-                    findings->target_ct - datamodel_ct);
+                    tool_human_count(findings->target_ct - datamodel_ct, known));
+}
+
+/* Without a curve there is no figure, only what would be its caption. */
+static void print_supports(struct page *page, const struct fit_findings *findings,
+                           const uint64_t *sorted, size_t known_ct)
+{
+    if (known_ct > 0) {
+        page_figure_begin(page);
+        plot_cdf(page, findings, sorted, known_ct);
+        page_caption_begin(page);
+    } else {
+        fputs("<p>", page->file);
+    }
+    explain_supports(page, findings, sorted, known_ct);
+    if (known_ct > 0)
+        page_caption_end(page);
+    else
+        fputs("</p>\n", page->file);
 }
 
 int fit_page_support(struct page *page, const struct fit_findings *findings)
@@ -499,12 +594,7 @@ int fit_page_support(struct page *page, const struct fit_findings *findings)
     page_section_begin(page, "support", "How few examples a prediction hangs on");
     if (findings->supports) {
         known_ct = sort_supports(findings, sorted);
-        page_figure_begin(page);
-        if (known_ct > 0)
-            plot_cdf(page, findings, sorted, known_ct);
-        page_caption_begin(page);
-        explain_supports(page, findings, sorted, known_ct);
-        page_caption_end(page);
+        print_supports(page, findings, sorted, known_ct);
     } else {
         fputs("<p class=\"note\">", page->file);
         page_printf(page->file, "There is no estimate of the data support: %s.",

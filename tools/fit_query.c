@@ -4,6 +4,7 @@
 #include "fit_query.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "index_list.h"
 #include "report.h"
@@ -83,6 +84,18 @@ void fit_query_close(struct fit_query *query)
     index_names_free(&query->targets_are);
     dms_fit_close(query->fit);
     dms_snapshot_close(query->snapshot);
+}
+
+int fit_query_check_outputs(const struct fit_query *query)
+{
+    const char *method = dms_fit_problem(query->header, "method");
+
+    if (!method || strcmp(method, "pca") != 0)
+        return 0;
+    return dms_source_fail(DMS_ERR_INVALID,
+                           "fit '%s' holds principal components of datamodels: they predict no "
+                           "output",
+                           query->fit_name);
 }
 
 int fit_query_positions_in(const struct fit_query *query, const dms_fit *fit, size_t **positions)

@@ -68,6 +68,9 @@ int fit_query_parse(struct fit_query *query, const struct tool_usage *usage, int
 int fit_query_open(struct fit_query *query);
 void fit_query_close(struct fit_query *query);
 
+/* INVALID: the fit predicts no outputs, because it holds principal components of datamodels. */
+int fit_query_check_outputs(const struct fit_query *query);
+
 /* The positions in another fit of the targets that are meant in `query`, for commands that compare
  * fits: one each. NOT_FOUND: the fit does not have one of them. The caller frees *positions. */
 int fit_query_positions_in(const struct fit_query *query, const dms_fit *fit, size_t **positions);

@@ -111,12 +111,37 @@ void index_names_free(struct index_names *names)
     *names = (struct index_names){0};
 }
 
+/* A name in quotes, so that it is seen where a name that begins with a number begins. What a
+ * terminal would obey becomes '?'. */
+static void print_name(const char *name, FILE *file)
+{
+    putc('\'', file);
+    for (const char *c = name; *c; c++)
+        putc((unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c, file);
+    putc('\'', file);
+}
+
+static void print_between(const char *before, const struct index_names *names, uint64_t index,
+                          const char *after, FILE *file)
+{
+    if (!names->labels && !names->names)
+        return;
+    fputs(before, file);
+    if (names->labels)
+        fprintf(file, "class %" PRId64 "%s", names->labels[index], names->names ? ", " : "");
+    if (names->names)
+        print_name(names->names[index], file);
+    fputs(after, file);
+}
+
 void index_names_print(const struct index_names *names, uint64_t index, FILE *file)
 {
-    if (names->labels)
-        fprintf(file, " %" PRId64, names->labels[index]);
-    if (names->names)
-        fprintf(file, "%s %s", names->labels ? "," : "", names->names[index]);
+    print_between("  ", names, index, "", file);
+}
+
+void index_names_print_aside(const struct index_names *names, uint64_t index, FILE *file)
+{
+    print_between(" (", names, index, ")", file);
 }
 
 void index_names_json(const struct index_names *names, uint64_t index, struct json_writer *json)

@@ -25,9 +25,11 @@ int index_names_read(const char *names_path, const char *labels_path, const char
                      uint64_t count, struct index_names *names);
 void index_names_free(struct index_names *names);
 
-/* Prints what is known of an index as people read it, with a blank before: " 5, 7 (line 18)" has
- * label 5 and name "7 (line 18)"; nothing where nothing is known. */
+/* Prints what is known of an index as people read it, as the last column of a table or in brackets
+ * behind its number: "  class 5, '7 (line 18)'" or " (class 5, '7 (line 18)')" has label 5 and name
+ * "7 (line 18)"; nothing where nothing is known. Control characters in names become '?'. */
 void index_names_print(const struct index_names *names, uint64_t index, FILE *file);
+void index_names_print_aside(const struct index_names *names, uint64_t index, FILE *file);
 
 /* Writes the members "label" and "name" into an open object, where they are known. */
 void index_names_json(const struct index_names *names, uint64_t index, struct json_writer *json);

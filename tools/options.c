@@ -16,6 +16,8 @@
 
 #include <dmstore.h>
 
+#include "npy_file.h"
+
 #define HELP_COLUMN 28
 #define HELP_WIDTH 80
 
@@ -365,4 +367,15 @@ int tool_options_parse(const struct tool_usage *usage, int argc, char **argv, ch
 out:
     getopt_table_free(&table);
     return status;
+}
+
+int tool_check_csv(const char *command, const char *path, bool as_json)
+{
+    if (!path)
+        return TOOL_CONTINUE;
+    if (as_json && strcmp(path, "-") == 0)
+        return tool_fail_usage(command, "--json and -o - cannot both be printed");
+    if (npy_is_path(path))
+        return tool_fail_usage(command, "'%s': what is written is a table, as CSV", path);
+    return TOOL_CONTINUE;
 }

@@ -141,6 +141,10 @@ struct dms_fit_options;
 int tool_interpret_transform(const char *command, int word, const char *threshold,
                              struct dms_fit_options *fit);
 
+/* Checks the -o FILE (or NULL) of a command that writes a table as CSV, and that prints JSON
+ * instead of its report when as_json: TOOL_CONTINUE, or TOOL_USAGE after an error was printed. */
+int tool_check_csv(const char *command, const char *path, bool as_json);
+
 /* Splits "NAME=VALUE" at the first '='. Returns the value and sets *name_bytes, or NULL. */
 const char *tool_split_assignment(const char *text, size_t *name_bytes);
 

@@ -4,6 +4,7 @@
 #include "page.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,18 @@ char *page_number(double value, int digit_ct, char text[PAGE_NUMBER_BYTES])
     for (; power && *power; power++)
         length +=
             snprintf(text + length, PAGE_NUMBER_BYTES - (size_t)length, "%s", raised[*power - '0']);
+    return text;
+}
+
+char *page_fixed(double value, int decimal_ct, char text[PAGE_NUMBER_BYTES])
+{
+    char plain[PAGE_NUMBER_BYTES];
+    bool is_zero;
+
+    snprintf(plain, sizeof(plain), "%.*f", decimal_ct, value < 0 ? -value : value);
+    is_zero = plain[strspn(plain, "0.")] == '\0';
+    snprintf(text, PAGE_NUMBER_BYTES, "%s%.*s", value < 0 && !is_zero ? "−" : "",
+             PAGE_NUMBER_BYTES - 4, plain);
     return text;
 }
 

@@ -29,6 +29,9 @@ void page_printf(FILE *file, const char *format, ...) __attribute__((format(prin
  * returns `text`. */
 char *page_number(double value, int digit_ct, char text[PAGE_NUMBER_BYTES]);
 
+/* Likewise, with so many decimals: "−0.184"; what rounds to 0 has no sign. */
+char *page_fixed(double value, int decimal_ct, char text[PAGE_NUMBER_BYTES]);
+
 /* <section> with its heading, and its end. `id` is one of the program's own. */
 void page_section_begin(struct page *page, const char *id, const char *heading);
 void page_section_end(struct page *page);

@@ -17,16 +17,9 @@ static const char *value_word(const struct prediction_report *report)
     return report->changes_only ? "change" : "prediction";
 }
 
-static bool is_npy(const char *path)
-{
-    size_t bytes = strlen(path);
-
-    return bytes >= 4 && strcmp(path + bytes - 4, ".npy") == 0;
-}
-
 static bool has_csv(const struct prediction_report *report)
 {
-    return report->path && !is_npy(report->path);
+    return report->path && !npy_is_path(report->path);
 }
 
 static bool is_instead(const struct prediction_report *report)
@@ -42,7 +35,7 @@ static int begin_file(struct prediction_report *report)
 
     if (!report->path)
         return 0;
-    if (is_npy(report->path))
+    if (npy_is_path(report->path))
         return npy_writer_create(&report->npy, report->path, 'f', sizeof(double), 2, dimensions);
     return output_file_begin_stream(&report->csv, report->path, &report->stream);
 }
@@ -134,7 +127,7 @@ static void print_subset(const struct prediction_report *report,
         printf("%9" PRIu64, target);
         if (!report->changes_only)
             printf("  %12.6g", predictions[i]);
-        printf("  %12.6g ", changes[i]);
+        printf("  %12.6g", changes[i]);
         index_names_print(&report->query->targets_are, target, stdout);
         putchar('\n');
     }
@@ -170,7 +163,7 @@ static void csv_subset(const struct prediction_report *report, const double *pre
     FILE *stream = report->stream;
 
     fputs("target", stream);
-    index_names_csv_head(names, "", stream);
+    index_names_csv_head(names, "target_", stream);
     fputs(report->changes_only ? ",change\n" : ",prediction,change\n", stream);
     for (size_t i = 0; i < report->query->position_ct; i++) {
         uint64_t target = target_at(report, i);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <dmstore.h>
 
@@ -45,6 +46,27 @@ static int create_table(struct removal_plan_writer *writer, const char *director
     return 0;
 }
 
+/* Better than to fill the disk first: plans of many targets, sizes and repeats are large. */
+static int check_room(const char *directory, uint64_t row_ct, uint64_t example_ct)
+{
+    char wanted[TOOL_HUMAN_BYTES], free_text[TOOL_HUMAN_BYTES];
+    uint64_t bytes, free_bytes;
+    struct statvfs disk;
+
+    if (__builtin_mul_overflow(row_ct, example_ct, &bytes))
+        return dms_source_fail(DMS_ERR_INVALID, "%" PRIu64 " models are too many for a plan",
+                               row_ct);
+    if (statvfs(directory, &disk) != 0 ||
+        __builtin_mul_overflow((uint64_t)disk.f_bavail, (uint64_t)disk.f_frsize, &free_bytes) ||
+        bytes <= free_bytes)
+        return 0;
+    return dms_source_fail(DMS_ERR_INVALID,
+                           "the masks of %" PRIu64 " models take %s, and '%s' has room for %s: "
+                           "plan for fewer targets, sets or repeats",
+                           row_ct, tool_human_bytes(bytes, wanted), directory,
+                           tool_human_bytes(free_bytes, free_text));
+}
+
 int removal_plan_create(struct removal_plan_writer *writer, const char *directory,
                         uint64_t example_ct, uint64_t row_ct, uint64_t first_id)
 {
@@ -59,6 +81,8 @@ int removal_plan_create(struct removal_plan_writer *writer, const char *director
                                first_id, row_ct);
     else if (mkdir(directory, 0777) != 0 && errno != EEXIST)
         code = tool_source_fail_errno("cannot make the directory '%s'", directory);
+    if (code == 0)
+        code = check_room(directory, row_ct, example_ct);
     if (code == 0) {
         writer->mask = malloc(example_ct + 1);
         if (!writer->mask)

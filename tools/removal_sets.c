@@ -44,6 +44,24 @@ bool removal_parse(const char *text, struct removal *removal)
     return removal->is_grid || (tool_parse_number(colon + 1, 1000, &removal->k) && removal->k > 0);
 }
 
+static bool has_size(const struct removal *removal, uint64_t k)
+{
+    bool is_of_grid = false;
+
+    for (size_t i = 0; i < GRID_CT; i++)
+        is_of_grid |= grid[i] == k;
+    return removal->is_grid ? is_of_grid : removal->k == k;
+}
+
+bool removal_overlaps(const struct removal *a, const struct removal *b)
+{
+    if (a->rule != b->rule)
+        return false;
+    if (a->rule == REMOVAL_LIST)
+        return strcmp(a->path, b->path) == 0;
+    return (a->is_grid && b->is_grid) || (a->is_grid ? has_size(a, b->k) : has_size(b, a->k));
+}
+
 /* Whether the sets are the same for all targets. */
 static bool is_shared(const struct removal_sets *sets, const struct removal *removal)
 {

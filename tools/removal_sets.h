@@ -43,6 +43,9 @@ struct removal {
 /* Parses the text of an option; false when it is none. */
 bool removal_parse(const char *text, struct removal *removal);
 
+/* Whether both ask about sets of the same kind and size. */
+bool removal_overlaps(const struct removal *a, const struct removal *b);
+
 /* The caller sets the first members. */
 struct removal_sets {
     struct removal *removals;

@@ -173,7 +173,7 @@ int support_write_confirmed_csv(const struct fit_query *query, const struct supp
         code = dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
     if (code == 0) {
         fputs("target", file);
-        index_names_csv_head(&query->targets_are, "", file);
+        index_names_csv_head(&query->targets_are, "target_", file);
         fputs(",kind,k,runs,output,confirmed\n", file);
         for (size_t i = 0; i < runs->mean_ct; i++) {
             if (is_told(runs, i))

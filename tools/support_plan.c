@@ -100,6 +100,12 @@ static int add_set(struct author *author, size_t place, uint64_t k, const char *
 
 /* ---- plans ---- */
 
+/* Examples that can be mislabelled, or removed so that some are left to train on. */
+static uint64_t largest_set(const struct fit_query *query, const struct support_plan *plan)
+{
+    return query->header->example_ct - (plan->labels ? 0 : 1);
+}
+
 int support_plan_search(const struct fit_query *query, const struct support_plan *plan,
                         const uint64_t *grid, size_t grid_ct, uint64_t *row_ct)
 {
@@ -107,12 +113,12 @@ int support_plan_search(const struct fit_query *query, const struct support_plan
     const char *kind = plan->labels ? SUPPORT_KIND_RELABEL : SUPPORT_KIND_REMOVE;
     int code;
 
-    while (grid_ct > 0 && grid[grid_ct - 1] > query->header->example_ct)
+    while (grid_ct > 0 && grid[grid_ct - 1] > largest_set(query, plan))
         grid_ct--;
     if (grid_ct == 0)
         return dms_source_fail(DMS_ERR_INVALID,
-                               "there are %" PRIu64 " training examples, fewer than the first k of "
-                               "the grid",
+                               "there are %" PRIu64 " training examples, too few for the first k "
+                               "of the grid",
                                query->header->example_ct);
     code = begin(&author, query->position_ct * grid_ct, plan->repeat_ct, row_ct);
     if (code == 0)
@@ -126,32 +132,37 @@ int support_plan_search(const struct fit_query *query, const struct support_plan
 }
 
 /* Whether there is anything to confirm. */
-static bool has_set(const struct dms_support *support)
+static bool has_set(const struct dms_support *support, uint64_t largest)
 {
-    return !isnan(support->m0) && !support->censored && support->support > 0;
+    return !isnan(support->m0) && !support->censored && support->support > 0 &&
+           support->support <= largest;
 }
 
 int support_plan_confirm(const struct fit_query *query, const struct support_plan *plan,
                          const struct dms_support *supports, uint64_t *planned_ct, uint64_t *row_ct)
 {
     struct author author = {.query = query, .plan = plan};
+    uint64_t largest = largest_set(query, plan);
     int code;
 
     *planned_ct = 0;
     for (size_t i = 0; i < query->position_ct; i++)
-        *planned_ct += has_set(&supports[i]);
+        *planned_ct += has_set(&supports[i], largest);
     if (*planned_ct == 0)
         return dms_source_fail(DMS_ERR_INVALID,
                                "there is nothing to confirm: no target has an estimate above 0");
     code = begin(&author, 2 * *planned_ct, 0, row_ct);
     for (size_t i = 0; code == 0 && i < query->position_ct; i++) {
-        if (!has_set(&supports[i]))
+        uint64_t conservative =
+            supports[i].conservative < largest ? supports[i].conservative : largest;
+
+        if (!has_set(&supports[i], largest))
             continue;
-        code = take_target(&author, i, (size_t)supports[i].conservative);
+        code = take_target(&author, i, (size_t)conservative);
         if (code == 0)
             code = add_set(&author, i, supports[i].support, SUPPORT_KIND_CONFIRM);
         if (code == 0)
-            code = add_set(&author, i, supports[i].conservative, SUPPORT_KIND_CONSERVATIVE);
+            code = add_set(&author, i, conservative, SUPPORT_KIND_CONSERVATIVE);
     }
     return end(&author, code);
 }

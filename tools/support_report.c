@@ -186,8 +186,8 @@ static void print_notes(const struct support_estimates *estimates)
         censored_ct += !is_undefined(support) && support->censored;
     }
     if (censored_ct > 0)
-        printf("%" PRIu64 " target%s with more than that: %s\n", censored_ct,
-               tool_plural(censored_ct),
+        printf("%" PRIu64 " target%s of which it is only known that there are more (>): %s\n",
+               censored_ct, tool_plural(censored_ct),
                estimates->runs ? "the mean output is not below 0 at the largest k of the plan"
                                : "all positive weights together do not exceed M0");
     if (undefined_ct > 0)
@@ -359,7 +359,7 @@ int support_write_csv(const struct support_estimates *estimates, const char *pat
         code = dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
     if (code == 0) {
         fputs("target", file);
-        index_names_csv_head(&estimates->query->targets_are, "", file);
+        index_names_csv_head(&estimates->query->targets_are, "target_", file);
         fprintf(file, ",support,conservative,k,more_than,m0,m0_source,control_runs%s\n",
                 estimates->labels ? ",mislabelled_as" : "");
         for (size_t i = 0; i < estimates->query->position_ct; i++)

@@ -72,17 +72,22 @@ static int check_row(const struct plan_row *row, const struct plan_row *first)
 int support_runs_begin(const struct removal_plan *plan, struct support_runs *runs)
 {
     const struct plan_row *first = NULL;
+    bool has_controls = false;
     int code = 0;
 
     *runs = (struct support_runs){.run_ct = plan->row_ct};
     for (size_t i = 0; code == 0 && i < plan->row_ct; i++) {
-        if (is_control(&plan->rows[i]))
+        if (is_control(&plan->rows[i])) {
+            has_controls = true;
             continue;
+        }
         first = first ? first : &plan->rows[i];
         code = check_row(&plan->rows[i], first);
     }
     if (code == 0 && !first)
         code = dms_source_fail(DMS_ERR_INVALID, "the plan has no rows but controls");
+    if (code == 0 && !confirms(first) && !has_controls)
+        code = dms_source_fail(DMS_ERR_INVALID, "the plan has no control rows");
     if (code < 0)
         return code;
     runs->confirms = confirms(first);

@@ -36,7 +36,7 @@ struct support_runs {
 };
 
 /* Finds out what a plan is for: sets targets, confirms and relabels. INVALID: its rows are not of
- * `dmstore support`, or of both kinds. */
+ * `dmstore support`, or of both kinds, or a search has no controls. */
 int support_runs_begin(const struct removal_plan *plan, struct support_runs *runs);
 
 /* Whether the plan has models for a target. */

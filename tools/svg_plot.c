@@ -18,7 +18,11 @@
 #define BOTTOM 200
 
 /* About so many ticks on an axis. */
-#define TICKS 5
+#define TICKS 6
+
+/* Wider labels below the plot would touch each other: fewer ticks have them. */
+#define WIDE_LABEL 6
+#define WIDE_TICKS 4
 
 double svg_round_step(double step)
 {
@@ -47,7 +51,7 @@ struct svg_axis svg_axis_around(const char *label, const double *values, size_t 
     room = fmax(0.04 * (high - low), 1e-6 * fmax(fabs(low), fabs(high)));
     if (!(high > low))
         room = fmax(fabs(high), 1e-6) / 2;
-    return (struct svg_axis){label, low - room, high + room, false};
+    return (struct svg_axis){label, low - room, high + room, false, false};
 }
 
 /* ---- where things are ---- */
@@ -111,10 +115,32 @@ static void draw_tick(const struct svg_plot *plot, bool is_x, double value, doub
                 LEFT, y_of(plot, value), RIGHT, LEFT - 6, y_of(plot, value) + 4, text);
 }
 
+static size_t character_ct(const char *text)
+{
+    size_t count = 0;
+
+    for (; *text; text++)
+        count += ((unsigned char)*text & 0xc0) != 0x80;
+    return count;
+}
+
+static bool is_wide(const struct svg_axis *axis, double step)
+{
+    char low[PAGE_NUMBER_BYTES], high[PAGE_NUMBER_BYTES];
+
+    write_number(ceil(axis->low / step - 1e-9) * step, step, low);
+    write_number(floor(axis->high / step + 1e-9) * step, step, high);
+    return character_ct(low) > WIDE_LABEL || character_ct(high) > WIDE_LABEL;
+}
+
 static void draw_linear_ticks(const struct svg_plot *plot, const struct svg_axis *axis)
 {
-    double step = svg_round_step((axis->high - axis->low) / TICKS);
+    double range = axis->high - axis->low, step = svg_round_step(range / TICKS);
 
+    if (axis == &plot->x && is_wide(axis, step))
+        step = svg_round_step(range / WIDE_TICKS);
+    if (axis->is_count)
+        step = fmax(step, 1);
     for (double i = ceil(axis->low / step - 1e-9); i * step <= axis->high + 1e-9 * step; i++)
         draw_tick(plot, axis == &plot->x, i * step, step);
 }
@@ -123,7 +149,7 @@ static void draw_linear_ticks(const struct svg_plot *plot, const struct svg_axis
 static void draw_log_ticks(const struct svg_plot *plot, const struct svg_axis *axis)
 {
     double first = floor(log10(axis->low)), last = floor(log10(axis->high) + 1e-9);
-    double stride = ceil((last - first) / (TICKS + 1));
+    double stride = ceil((last - first) / TICKS);
     bool is_short = log10(axis->high / axis->low) < 2;
 
     for (double power = first; power <= last; power += is_short || stride < 1 ? 1 : stride) {

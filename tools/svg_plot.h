@@ -14,6 +14,7 @@ struct svg_axis {
     const char *label;
     double low, high; /* low < high; above 0 when is_log */
     bool is_log;
+    bool is_count; /* ticks are at integers only */
 };
 
 struct svg_plot {

@@ -42,7 +42,8 @@ struct dms_removal_options {
 };
 
 /* The first of the examples that `kind` removes for a target. examples: room for k; *example_ct:
- * how many were set, fewer than k where no more qualify. NO_MEMORY (4 bytes an example). */
+ * how many were set, fewer than k where no more qualify. NO_MEMORY (16 bytes for each of k and each
+ * weight, or 4 an example for random orders). */
 DMS_API int dms_removal_order(const struct dms_fitted_target *target, enum dms_removal_kind kind,
                               const struct dms_removal_options *options, size_t k,
                               uint64_t *examples, size_t *example_ct);

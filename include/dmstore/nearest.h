@@ -63,7 +63,7 @@ DMS_API void dms_leak_options_init(struct dms_leak_options *options);
  * at `positions`, then by target, then by example.
  *
  * leaks: room for options->leak_max. *leak_ct: how many of them were set; *found_ct: how many there
- * are, each of which takes 40 bytes for a while. Errors as dms_fit_top.
+ * are. Takes 160 bytes for each of leak_max at most. Errors as dms_fit_top.
  */
 DMS_API int dms_fit_leaks(const dms_fit *fit, const size_t *positions, size_t position_ct,
                           const struct dms_leak_options *options, struct dms_leak *leaks,

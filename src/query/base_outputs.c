@@ -2,6 +2,9 @@
  * What models of the whole training set put out: the mean of those that there are, or what the
  * datamodel predicts; see dmstore/retrained.h.
  */
+#include "query/base_outputs.h"
+
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -19,19 +22,12 @@ const char *dms_base_name(enum dms_base base)
     return names[base];
 }
 
-/* Means over the controls; NOT_FOUND: there are none. */
-static int average_controls(const dms_retrained *retrained, const dms_fit *fit,
-                            const size_t *positions, size_t position_ct, double *outputs)
+int dms_control_means(const dms_retrained *retrained, const dms_fit *fit, const size_t *positions,
+                      size_t position_ct, struct dms_retrained_mean *means)
 {
-    struct dms_retrained_mean *means;
     size_t controls;
     int code = dms_retrained_find_controls(retrained, &controls);
 
-    if (code < 0)
-        return code;
-    means = dms_alloc(position_ct, sizeof(*means));
-    if (!means)
-        return DMS_ERR_NO_MEMORY;
     for (size_t i = 0; code == 0 && i < position_ct; i++) {
         struct dms_fitted_target target;
 
@@ -39,12 +35,31 @@ static int average_controls(const dms_retrained *retrained, const dms_fit *fit,
         if (code == 0)
             means[i] = (struct dms_retrained_mean){.mask = controls, .target = target.target};
     }
-    if (code == 0)
-        code = dms_retrained_means(retrained, means, position_ct);
+    return code < 0 ? code : dms_retrained_means(retrained, means, position_ct);
+}
+
+static int average_controls(const dms_retrained *retrained, const dms_fit *fit,
+                            const size_t *positions, size_t position_ct, double *outputs)
+{
+    struct dms_retrained_mean *means = dms_alloc(position_ct, sizeof(*means));
+    int code = means ? dms_control_means(retrained, fit, positions, position_ct, means)
+                     : DMS_ERR_NO_MEMORY;
+
     for (size_t i = 0; code == 0 && i < position_ct; i++)
         outputs[i] = means[i].mean;
     free(means);
     return code;
+}
+
+double dms_predict_full(const struct dms_fitted_target *target)
+{
+    double sum = target->bias;
+
+    if (target->flags & DMS_FITTED_NO_BIAS)
+        return NAN;
+    for (size_t i = 0; i < target->weight_ct; i++)
+        sum += target->weights[i];
+    return sum;
 }
 
 static int predict_full(const dms_fit *fit, const size_t *positions, size_t position_ct,
@@ -56,14 +71,12 @@ static int predict_full(const dms_fit *fit, const size_t *positions, size_t posi
 
         if (code < 0)
             return code;
-        if (target.flags & DMS_FITTED_NO_BIAS)
+        outputs[i] = dms_predict_full(&target);
+        if (isnan(outputs[i]))
             return dms_fail(DMS_ERR_INVALID,
                             "fit '%s' has no bias, so that it does not tell what a model of all "
                             "training examples puts out: train some (control rows of a plan)",
                             dms_fit_get_header(fit)->name);
-        outputs[i] = target.bias;
-        for (size_t k = 0; k < target.weight_ct; k++)
-            outputs[i] += target.weights[k];
     }
     return 0;
 }

@@ -77,7 +77,7 @@ static void rank(const struct dms_fitted_target *target, size_t example_ct,
     double zero_rank;
 
     for (size_t i = 0; i < weight_ct; i++) {
-        sorted[i] = (struct dms_weighted_example){target->weights[i], (uint32_t)i};
+        sorted[i] = (struct dms_weighted_example){(uint32_t)i, target->weights[i]};
         negative_ct += target->weights[i] < 0;
     }
     qsort(sorted, weight_ct, sizeof(*sorted), compare_weights);
@@ -190,8 +190,8 @@ static void count_common(const struct dms_fitted_target *a, const struct dms_fit
 {
     uint64_t largest = largest_top(comparison);
 
-    dms_weight_order(a, example_ct, largest, desk->orders[0], desk->sorted);
-    dms_weight_order(b, example_ct, largest, desk->orders[1], desk->sorted);
+    dms_weight_order(a, DMS_POSITIVE_WEIGHTS, example_ct, largest, desk->orders[0], desk->sorted);
+    dms_weight_order(b, DMS_POSITIVE_WEIGHTS, example_ct, largest, desk->orders[1], desk->sorted);
     for (uint32_t i = 0; i < largest; i++)
         desk->places[desk->orders[1][i].example] = i + 1;
     for (size_t i = 0; i < comparison->top_ct; i++) {

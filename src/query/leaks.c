@@ -1,6 +1,6 @@
 /*
- * dms_fit_leaks: gathers the pairs whose weight stands out among those of its target, and sorts
- * them.
+ * dms_fit_leaks: gathers the pairs whose weight stands out among those of its target, and now and
+ * then sorts them and drops what is not wanted, which bounds their memory.
  */
 #include "dmstore/nearest.h"
 
@@ -14,6 +14,9 @@
 /* The standard deviation of a normal distribution, for a median of absolute values of 1. */
 #define NORMAL_CONSISTENT 1.4826
 
+/* Candidates that are gathered beyond twice those that are wanted before they are sorted. */
+#define SPARE_LEAKS 1024
+
 void dms_leak_options_init(struct dms_leak_options *options)
 {
     *options = (struct dms_leak_options){.least_score = 10, .leak_max = 20};
@@ -24,7 +27,8 @@ struct search {
     const struct dms_leak_options *options;
     struct dms_leak *leaks;
     size_t leak_ct, capacity;
-    double *sizes; /* of a target's weights, sorted */
+    uint64_t found_ct; /* with those that are not wanted any more */
+    double *sizes;     /* of a target's weights, sorted */
     size_t size_capacity;
 };
 
@@ -47,11 +51,36 @@ static double score(const struct search *search, size_t weight_ct, double weight
     return weight / (NORMAL_CONSISTENT * median_of_others(search->sizes, weight_ct, weight));
 }
 
+static int compare_leaks(const void *left, const void *right)
+{
+    const struct dms_leak *a = left, *b = right;
+
+    if (a->weight != b->weight)
+        return a->weight > b->weight ? -1 : 1;
+    if (a->target != b->target)
+        return a->target < b->target ? -1 : 1;
+    return (a->example > b->example) - (a->example < b->example);
+}
+
+/* Sorts what was found and drops what is not wanted. */
+static void keep_wanted(struct search *search)
+{
+    if (search->leak_ct > 1)
+        qsort(search->leaks, search->leak_ct, sizeof(*search->leaks), compare_leaks);
+    if (search->leak_ct > search->options->leak_max)
+        search->leak_ct = search->options->leak_max;
+}
+
 static int add_leak(struct search *search, const struct dms_leak *leak)
 {
-    int code = dms_grow((void **)&search->leaks, &search->capacity, search->leak_ct + 1,
-                        sizeof(*search->leaks));
+    int code;
 
+    if (search->leak_ct >= SPARE_LEAKS &&
+        search->leak_ct - SPARE_LEAKS >= 2 * search->options->leak_max)
+        keep_wanted(search);
+    code = dms_grow((void **)&search->leaks, &search->capacity, search->leak_ct + 1,
+                    sizeof(*search->leaks));
+    search->found_ct++;
     if (code == 0)
         search->leaks[search->leak_ct++] = *leak;
     return code;
@@ -87,23 +116,11 @@ static int search_target(struct search *search, const struct dms_fitted_target *
     return code;
 }
 
-static int compare_leaks(const void *left, const void *right)
-{
-    const struct dms_leak *a = left, *b = right;
-
-    if (a->weight != b->weight)
-        return a->weight > b->weight ? -1 : 1;
-    if (a->target != b->target)
-        return a->target < b->target ? -1 : 1;
-    return (a->example > b->example) - (a->example < b->example);
-}
-
 int dms_fit_leaks(const dms_fit *fit, const size_t *positions, size_t position_ct,
                   const struct dms_leak_options *options, struct dms_leak *leaks, size_t *leak_ct,
                   uint64_t *found_ct)
 {
     struct search search = {.options = options};
-    size_t kept;
     int code = 0;
 
     for (size_t i = 0; code == 0 && i < position_ct; i++) {
@@ -114,13 +131,11 @@ int dms_fit_leaks(const dms_fit *fit, const size_t *positions, size_t position_c
             code = search_target(&search, &target, positions[i]);
     }
     if (code == 0) {
-        kept = search.leak_ct < options->leak_max ? search.leak_ct : options->leak_max;
-        if (search.leak_ct > 1)
-            qsort(search.leaks, search.leak_ct, sizeof(*search.leaks), compare_leaks);
-        if (kept > 0)
-            memcpy(leaks, search.leaks, kept * sizeof(*leaks));
-        *leak_ct = kept;
-        *found_ct = search.leak_ct;
+        keep_wanted(&search);
+        if (search.leak_ct > 0)
+            memcpy(leaks, search.leaks, search.leak_ct * sizeof(*leaks));
+        *leak_ct = search.leak_ct;
+        *found_ct = search.found_ct;
     }
     free(search.leaks);
     free(search.sizes);

@@ -10,8 +10,8 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "dmstore/retrained.h"
-#include "query/scored_output.h"
+#include "query/base_outputs.h"
+#include "query/retrained.h"
 
 const char *dms_m0_source_name(enum dms_m0_source source)
 {
@@ -52,8 +52,7 @@ static bool lacks_inputs(const dms_fit *fit, const struct dms_support_options *o
            (dms_fit_problem(header, "self") && !options->self);
 }
 
-/* What is done with the output of the fit, checked against the labels and the map. */
-static int find_output(dms_snapshot *snapshot, dms_fit *fit,
+int dms_m0_find_output(dms_snapshot *snapshot, dms_fit *fit,
                        const struct dms_support_options *options, struct dms_scored_output *output)
 {
     struct dms_evaluate_options evaluate;
@@ -66,11 +65,8 @@ static int find_output(dms_snapshot *snapshot, dms_fit *fit,
     return dms_scored_output_find(snapshot, &fit, 1, &evaluate, output);
 }
 
-/* Opens the models of the store. *mask: that of the controls. NOT_FOUND: there are none. The caller
- * closes *runs also after a failure. */
-static int open_controls(dms_snapshot *snapshot, dms_fit *fit,
-                         const struct dms_support_options *options, dms_retrained **runs,
-                         size_t *mask)
+int dms_m0_open_controls(dms_snapshot *snapshot, dms_fit *fit,
+                         const struct dms_support_options *options, dms_retrained **controls)
 {
     struct dms_retrained_options retrained;
     bool may;
@@ -82,22 +78,18 @@ static int open_controls(dms_snapshot *snapshot, dms_fit *fit,
     retrained.labels = options->labels;
     retrained.label_ct = options->label_ct;
     retrained.thread_ct = options->thread_ct;
-    code = dms_retrained_open(NULL, snapshot, fit, &retrained, runs);
-    return code < 0 ? code : dms_retrained_find_controls(*runs, mask);
+    return dms_retrained_open_controls(snapshot, fit, &retrained, controls);
 }
 
 /* Takes the mean outputs of the control runs where they count. */
-static int take_means(const dms_retrained *runs, size_t mask,
+static int take_means(const dms_retrained *controls, const dms_fit *fit, const size_t *positions,
                       const struct dms_scored_output *output, struct dms_support *supports,
                       size_t support_ct)
 {
     struct dms_retrained_mean *means = dms_alloc(support_ct, sizeof(*means));
-    int code = means ? 0 : DMS_ERR_NO_MEMORY;
+    int code =
+        means ? dms_control_means(controls, fit, positions, support_ct, means) : DMS_ERR_NO_MEMORY;
 
-    for (size_t i = 0; code == 0 && i < support_ct; i++)
-        means[i] = (struct dms_retrained_mean){.mask = mask, .target = supports[i].target};
-    if (code == 0)
-        code = dms_retrained_means(runs, means, support_ct);
     for (size_t i = 0; code == 0 && i < support_ct; i++) {
         if (means[i].model_ct == 0 || dms_scored_output_self(output, supports[i].target) >= 0)
             continue;
@@ -109,42 +101,28 @@ static int take_means(const dms_retrained *runs, size_t mask,
     return code;
 }
 
-static int use_controls(dms_snapshot *snapshot, dms_fit *fit,
+static int use_controls(dms_snapshot *snapshot, dms_fit *fit, const size_t *positions,
                         const struct dms_support_options *options, struct dms_support *supports,
                         size_t support_ct)
 {
     struct dms_scored_output output;
-    dms_retrained *runs = NULL;
-    size_t mask;
+    dms_retrained *controls = NULL;
     int code;
 
     if (options->m0 == DMS_M0_DATAMODEL ||
         (options->m0 == DMS_M0_AUTO && lacks_inputs(fit, options)))
         return 0;
-    code = find_output(snapshot, fit, options, &output);
+    code = dms_m0_find_output(snapshot, fit, options, &output);
     if (code < 0)
         return code;
-    code = open_controls(snapshot, fit, options, &runs, &mask);
+    code = dms_m0_open_controls(snapshot, fit, options, &controls);
     if (code == 0)
-        code = take_means(runs, mask, &output, supports, support_ct);
-    else if (code == DMS_ERR_NOT_FOUND)
-        code = 0;
-    dms_retrained_close(runs);
-    return code;
+        code = take_means(controls, fit, positions, &output, supports, support_ct);
+    dms_retrained_close(controls);
+    return code == DMS_ERR_NOT_FOUND ? 0 : code;
 }
 
 /* ---- M0 ---- */
-
-static double predict_all(const struct dms_fitted_target *target)
-{
-    double sum = target->bias;
-
-    if (target->flags & DMS_FITTED_NO_BIAS)
-        return NAN;
-    for (size_t i = 0; i < target->weight_ct; i++)
-        sum += target->weights[i];
-    return sum;
-}
 
 static int check_sources(const struct dms_fit_header *header,
                          const struct dms_support_options *options,
@@ -178,161 +156,13 @@ int dms_m0_find(dms_snapshot *snapshot, dms_fit *fit, const size_t *positions, s
 
         code = dms_fit_target(fit, positions[i], &target);
         if (code == 0)
-            supports[i] = (struct dms_support){
-                .target = target.target, .m0 = predict_all(&target), .m0_source = DMS_M0_DATAMODEL};
+            supports[i] = (struct dms_support){.target = target.target,
+                                               .m0 = dms_predict_full(&target),
+                                               .m0_source = DMS_M0_DATAMODEL};
     }
     if (code == 0)
-        code = use_controls(snapshot, fit, options, supports, position_ct);
+        code = use_controls(snapshot, fit, positions, options, supports, position_ct);
     if (code == 0)
         code = check_sources(dms_fit_get_header(fit), options, supports, position_ct);
-    return code;
-}
-
-/* ---- wrong classes ---- */
-
-/* Mean logits of one output column: value_ct of them, NaN where there is no finite one. */
-struct logits {
-    const struct dms_column *column;
-    uint64_t value_ct;
-    double *means;
-    uint64_t *cts;
-};
-
-/* Over all models, from the statistics that the store keeps. */
-static int average_all(dms_snapshot *snapshot, struct logits *logits)
-{
-    const struct dms_schema *schema = dms_snapshot_schema(snapshot);
-    struct dms_target_statistics *statistics = dms_alloc(logits->value_ct, sizeof(*statistics));
-    int code = statistics ? dms_snapshot_target_statistics(
-                                snapshot, (uint32_t)(logits->column - schema->columns), statistics)
-                          : DMS_ERR_NO_MEMORY;
-
-    for (uint64_t i = 0; code == 0 && i < logits->value_ct; i++)
-        logits->means[i] =
-            statistics[i].finite_ct > 0 ? statistics[i].sum / (double)statistics[i].finite_ct : NAN;
-    free(statistics);
-    return code;
-}
-
-static void add_row(const float *values, struct logits *logits)
-{
-    for (uint64_t i = 0; i < logits->value_ct; i++) {
-        if (!isfinite(values[i]))
-            continue;
-        logits->means[i] += (double)values[i];
-        logits->cts[i]++;
-    }
-}
-
-static int average_models(dms_snapshot *snapshot, const uint64_t *ids, size_t id_ct,
-                          struct logits *logits)
-{
-    struct dms_id_range *ranges = dms_alloc(id_ct, sizeof(*ranges));
-    struct dms_reader_options options;
-    const struct dms_batch *batch;
-    dms_reader *reader = NULL;
-    int code = ranges ? 0 : DMS_ERR_NO_MEMORY;
-
-    for (size_t i = 0; code == 0 && i < id_ct; i++)
-        ranges[i] = (struct dms_id_range){ids[i], 1};
-    dms_reader_options_init(&options);
-    options.output = logits->column->name;
-    options.ids = ranges;
-    options.id_range_ct = id_ct;
-    options.batch_rows = 16;
-    options.masks = false;
-    if (code == 0)
-        code = dms_reader_open(snapshot, &options, &reader);
-    while (code == 0 && (code = dms_reader_next(reader, &batch)) == 0) {
-        for (uint32_t row = 0; row < batch->row_ct; row++)
-            add_row((const float *)batch->outputs + row * batch->output_stride_values, logits);
-        dms_reader_release(reader, batch);
-    }
-    for (uint64_t i = 0; i < logits->value_ct; i++)
-        logits->means[i] = logits->cts[i] > 0 ? logits->means[i] / (double)logits->cts[i] : NAN;
-    dms_reader_close(reader);
-    free(ranges);
-    return code == DMS_END ? 0 : code;
-}
-
-static int average_logits(dms_snapshot *snapshot, dms_fit *fit,
-                          const struct dms_support_options *options, struct logits *logits)
-{
-    dms_retrained *runs = NULL;
-    const uint64_t *ids;
-    size_t mask, id_ct;
-    int code = open_controls(snapshot, fit, options, &runs, &mask);
-
-    if (code == 0)
-        code = dms_retrained_models(runs, mask, &ids, &id_ct);
-    if (code == 0)
-        code = average_models(snapshot, ids, id_ct, logits);
-    else if (code == DMS_ERR_NOT_FOUND)
-        code = average_all(snapshot, logits);
-    dms_retrained_close(runs);
-    return code;
-}
-
-/* The class other than `label` with the largest mean; -1: a mean is not known. */
-static int64_t largest_wrong(const double *means, size_t class_ct, int64_t label)
-{
-    int64_t largest = -1;
-
-    for (int64_t class = 0; class < (int64_t)class_ct; class ++) {
-        if (isnan(means[class]))
-            return -1;
-        if (class != label && (largest < 0 || means[class] > means[largest]))
-            largest = class;
-    }
-    return largest;
-}
-
-static int choose_classes(const dms_fit *fit, const size_t *positions, size_t position_ct,
-                          const struct logits *logits, const int64_t *labels, int64_t *classes)
-{
-    size_t class_ct = logits->column->values_per_target;
-
-    for (size_t i = 0; i < position_ct; i++) {
-        struct dms_fitted_target target;
-        int code = dms_fit_target(fit, positions[i], &target);
-
-        if (code < 0)
-            return code;
-        classes[i] = largest_wrong(logits->means + target.target * class_ct, class_ct,
-                                   labels[target.target]);
-        if (classes[i] < 0)
-            return dms_fail(DMS_ERR_INVALID, "target %" PRIu64 ": a class has no finite logit",
-                            target.target);
-    }
-    return 0;
-}
-
-int dms_support_wrong_classes(dms_snapshot *snapshot, dms_fit *fit, const size_t *positions,
-                              size_t position_ct, const struct dms_support_options *options,
-                              int64_t *classes)
-{
-    struct dms_scored_output output;
-    struct logits logits = {0};
-    int code = find_output(snapshot, fit, options, &output);
-
-    if (code < 0)
-        return code;
-    if (output.column->values_per_target < 2)
-        return dms_fail(
-            DMS_ERR_INVALID,
-            "fit %s predicts column %s, which has no logits: say which class (a number, "
-            "or one a target)",
-            dms_fit_get_header(fit)->name, output.column->name);
-    logits.column = output.column;
-    logits.value_ct = dms_column_value_ct(output.column);
-    logits.means = dms_alloc(logits.value_ct, sizeof(*logits.means));
-    logits.cts = dms_alloc(logits.value_ct, sizeof(*logits.cts));
-    code = logits.means && logits.cts ? 0 : DMS_ERR_NO_MEMORY;
-    if (code == 0)
-        code = average_logits(snapshot, fit, options, &logits);
-    if (code == 0)
-        code = choose_classes(fit, positions, position_ct, &logits, output.labels, classes);
-    free(logits.means);
-    free(logits.cts);
     return code;
 }

@@ -7,36 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-
-/* By decreasing size of the weight; all of them have one sign. */
-static int compare_sizes(const void *left, const void *right)
-{
-    const struct dms_weighted_example *a = left, *b = right;
-
-    if (a->weight != b->weight)
-        return (a->weight > b->weight) == (a->weight > 0) ? -1 : 1;
-    return (a->example > b->example) - (a->example < b->example);
-}
-
-/* Sorts the target's weights of the sign into *sorted, which grows. */
-static int sort_weights(const struct dms_fitted_target *target, enum dms_weight_sign sign,
-                        struct dms_weighted_example **sorted, size_t *capacity, size_t *example_ct)
-{
-    size_t count = 0;
-    int code = dms_grow((void **)sorted, capacity, target->weight_ct, sizeof(**sorted));
-
-    if (code < 0)
-        return code;
-    for (size_t i = 0; i < target->weight_ct; i++) {
-        if ((target->weights[i] > 0) == (sign == DMS_POSITIVE_WEIGHTS))
-            (*sorted)[count++] =
-                (struct dms_weighted_example){target->examples[i], target->weights[i]};
-    }
-    if (count > 1)
-        qsort(*sorted, count, sizeof(**sorted), compare_sizes);
-    *example_ct = count;
-    return 0;
-}
+#include "query/weight_order.h"
 
 int dms_fit_top(const dms_fit *fit, const size_t *positions, size_t position_ct, size_t k,
                 enum dms_weight_sign sign, struct dms_weighted_example *examples,
@@ -48,16 +19,20 @@ int dms_fit_top(const dms_fit *fit, const size_t *positions, size_t position_ct,
 
     for (size_t i = 0; code == 0 && i < position_ct; i++) {
         struct dms_fitted_target target;
-        size_t example_ct = 0;
+        size_t example_ct;
 
         code = dms_fit_target(fit, positions[i], &target);
         if (code == 0)
-            code = sort_weights(&target, sign, &sorted, &capacity, &example_ct);
+            code = dms_grow((void **)&sorted, &capacity, target.weight_ct, sizeof(*sorted));
         if (code < 0)
             break;
+        if (target.weight_ct == 0) {
+            example_cts[i] = 0;
+            continue;
+        }
+        example_ct = dms_weight_order_sign(&target, sign, sorted);
         example_cts[i] = example_ct < k ? example_ct : k;
-        if (example_cts[i] > 0)
-            memcpy(examples + i * k, sorted, example_cts[i] * sizeof(*sorted));
+        memcpy(examples + i * k, sorted, example_cts[i] * sizeof(*sorted));
     }
     free(sorted);
     return code;

@@ -6,59 +6,27 @@
 #include "base/alloc.h"
 #include "base/mix.h"
 #include "dmstore/counterfactual.h"
+#include "query/weight_order.h"
 
 /* ---- by weight ---- */
 
-struct weighted {
-    double weight; /* with its sign turned, where the smallest come first */
-    uint32_t example;
-};
-
-/* Largest first. */
-static int compare_weights(const void *left, const void *right)
+static int order_by_weight(const struct dms_fitted_target *target, enum dms_weight_sign first,
+                           uint64_t example_ct, size_t k, uint64_t *examples, size_t *taken_ct)
 {
-    const struct weighted *a = left, *b = right;
+    size_t taken = k < example_ct ? k : (size_t)example_ct;
+    struct dms_weighted_example *entries = dms_alloc(taken, sizeof(*entries));
+    struct dms_weighted_example *scratch = dms_alloc(target->weight_ct, sizeof(*scratch));
+    int code = entries && scratch ? 0 : DMS_ERR_NO_MEMORY;
 
-    if (a->weight != b->weight)
-        return a->weight > b->weight ? -1 : 1;
-    return (a->example > b->example) - (a->example < b->example);
-}
-
-/* Takes the examples of weight 0 by their index until there are k. */
-static size_t take_zeros(const struct dms_fitted_target *target, uint64_t example_ct, size_t k,
-                         uint64_t *examples, size_t taken)
-{
-    size_t next_weight = 0;
-
-    for (uint64_t example = 0; example < example_ct && taken < k; example++) {
-        if (next_weight < target->weight_ct && target->examples[next_weight] == example)
-            next_weight++;
-        else
-            examples[taken++] = example;
-    }
-    return taken;
-}
-
-/* sign: 1 for the largest weights first, -1 for the smallest. */
-static int order_by_weight(const struct dms_fitted_target *target, double sign, uint64_t example_ct,
-                           size_t k, uint64_t *examples, size_t *taken_ct)
-{
-    struct weighted *sorted = dms_alloc(target->weight_ct, sizeof(*sorted));
-    size_t taken = 0, i = 0;
-
-    if (!sorted)
-        return DMS_ERR_NO_MEMORY;
-    for (size_t w = 0; w < target->weight_ct; w++)
-        sorted[w] = (struct weighted){sign * target->weights[w], target->examples[w]};
-    qsort(sorted, target->weight_ct, sizeof(*sorted), compare_weights);
-    for (; i < target->weight_ct && taken < k && sorted[i].weight > 0; i++)
-        examples[taken++] = sorted[i].example;
-    taken = take_zeros(target, example_ct, k, examples, taken);
-    for (; i < target->weight_ct && taken < k; i++)
-        examples[taken++] = sorted[i].example;
-    free(sorted);
-    *taken_ct = taken;
-    return 0;
+    if (code == 0)
+        dms_weight_order(target, first, (size_t)example_ct, taken, entries, scratch);
+    for (size_t i = 0; code == 0 && i < taken; i++)
+        examples[i] = entries[i].example;
+    free(entries);
+    free(scratch);
+    if (code == 0)
+        *taken_ct = taken;
+    return code;
 }
 
 /* ---- at random ---- */
@@ -113,7 +81,8 @@ int dms_removal_order(const struct dms_fitted_target *target, enum dms_removal_k
                       size_t *example_ct)
 {
     if (kind == DMS_REMOVE_TOP || kind == DMS_REMOVE_BOTTOM)
-        return order_by_weight(target, kind == DMS_REMOVE_TOP ? 1 : -1, options->example_ct, k,
-                               examples, example_ct);
+        return order_by_weight(target,
+                               kind == DMS_REMOVE_TOP ? DMS_POSITIVE_WEIGHTS : DMS_NEGATIVE_WEIGHTS,
+                               options->example_ct, k, examples, example_ct);
     return order_at_random(target, kind, options, k, examples, example_ct);
 }

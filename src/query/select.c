@@ -94,6 +94,10 @@ static int add_targets(struct work *work)
         work->weights[i] /= target_weight_sum;
         work->result->full_weight_sum += work->weights[i];
     }
+    if (!isfinite(work->result->full_weight_sum)) /* such weights have no order */
+        return dms_fail(DMS_ERR_INVALID,
+                        "fit %s: the weights are too large for their sums to be finite",
+                        dms_fit_get_header(work->fit)->name);
     return 0;
 }
 

@@ -12,9 +12,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pool.h"
-#include "dmstore/counterfactual.h"
-#include "dmstore/nearest.h"
 #include "query/m0.h"
+#include "query/weight_order.h"
 
 /* The factor with which estimates are conservative. */
 #define SAFETY 1.2
@@ -49,13 +48,14 @@ struct work {
 static int estimate(const struct work *work, size_t place, struct dms_weighted_example *entries)
 {
     struct dms_support *support = &work->supports[place];
+    struct dms_fitted_target target;
     size_t positive_ct, k = 0;
     double sum = 0;
-    int code = dms_fit_top(work->fit, &work->positions[place], 1, work->weight_ct,
-                           DMS_POSITIVE_WEIGHTS, entries, &positive_ct);
+    int code = dms_fit_target(work->fit, work->positions[place], &target);
 
     if (code < 0)
         return code;
+    positive_ct = dms_weight_order_sign(&target, DMS_POSITIVE_WEIGHTS, entries);
     while (k < positive_ct && !(sum > support->m0))
         sum += entries[k++].weight;
     support->censored = !(sum > support->m0);
@@ -131,29 +131,12 @@ int dms_support_estimate(dms_snapshot *snapshot, dms_fit *fit, const size_t *pos
     return code;
 }
 
-/* 0: the target gives the example no weight. */
-static double weight_of(const struct dms_fitted_target *target, uint64_t example)
-{
-    size_t low = 0, high = target->weight_ct; /* examples increase */
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (target->examples[middle] < example)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < target->weight_ct && target->examples[low] == example ? target->weights[low] : 0;
-}
-
 int dms_support_examples(const dms_fit *fit, size_t position, size_t example_ct, uint64_t *examples,
                          double *weights)
 {
     const struct dms_fit_header *header = dms_fit_get_header(fit);
-    struct dms_removal_options options = {.example_ct = header->example_ct};
+    struct dms_weighted_example *entries, *scratch;
     struct dms_fitted_target target;
-    size_t ordered_ct;
     int code = dms_fit_target(fit, position, &target);
 
     if (code < 0)
@@ -162,9 +145,18 @@ int dms_support_examples(const dms_fit *fit, size_t position, size_t example_ct,
         return dms_fail(DMS_ERR_INVALID,
                         "fit %s is of %" PRIu64 " training examples: there are no %zu",
                         header->name, header->example_ct, example_ct);
-    code = dms_removal_order(&target, DMS_REMOVE_TOP, &options, example_ct, examples, &ordered_ct);
-    for (size_t i = 0; code == 0 && i < example_ct; i++)
-        weights[i] = weight_of(&target, examples[i]);
+    entries = dms_alloc(example_ct, sizeof(*entries));
+    scratch = dms_alloc(target.weight_ct, sizeof(*scratch));
+    code = entries && scratch ? 0 : DMS_ERR_NO_MEMORY;
+    if (code == 0)
+        dms_weight_order(&target, DMS_POSITIVE_WEIGHTS, (size_t)header->example_ct, example_ct,
+                         entries, scratch);
+    for (size_t i = 0; code == 0 && i < example_ct; i++) {
+        examples[i] = entries[i].example;
+        weights[i] = entries[i].weight;
+    }
+    free(entries);
+    free(scratch);
     return code;
 }
 

@@ -30,7 +30,7 @@ import scipy.sparse.linalg
 import sklearn
 from sklearn.utils.extmath import randomized_svd
 
-EMBED_LIMIT_S, PREDICT_LIMIT_S = 60, 2  # for 100 components, and 1,000 masks, at the published size
+EMBED_LIMIT_S = 60  # for 100 components at the published size
 
 
 def run(*command):
@@ -137,7 +137,7 @@ def text_of(values, unit):
     return f"{statistics.median(values):.4g} {unit} ({min(values):.4g}..{max(values):.4g}, {len(values)} runs)"
 
 
-def print_row(what, size, measured, reference_name, reference, limit):
+def print_row(what, size, measured, reference_name, reference, limit=None):
     median = statistics.median(measured)
     goal = f"<= {limit} s | {'yes' if median <= limit else 'NO'}" if limit else "|"
     print(f"| {what} | {size} | {text_of(measured, 's')} | {reference_name}: {text_of(reference, 's')} | "
@@ -181,8 +181,7 @@ def measure_predict(setting, dmstore, rows, size):
         seconds, wanted = timed(rows.predict, dense)
         theirs.append(seconds)
     error = abs(np.load(dmstore.predictions) - wanted.T).max() / abs(wanted).max()
-    print_row(f"predict, {setting.masks} masks, all targets", size, ours, "sparse product of SciPy", theirs,
-              PREDICT_LIMIT_S if setting.full else None)
+    print_row(f"predict, {setting.masks} masks, all targets", size, ours, "sparse product of SciPy", theirs)
     return f"predictions are within {error:.2g} of those of SciPy in float32, over the largest"
 
 

@@ -141,6 +141,9 @@ check "a table" dmstore cluster four.dms four -k 4 --truth label.npy --target-la
 check_printed "tells how far it agrees" "four: 74 targets in 4 clusters, similarity 0."
 check_printed "with the truth" "adjusted Rand index 1.0000"
 
+check "one target" dmstore cluster four.dms four -k 1 --target 18
+check_line "has no similarities to average" "four: 1 target in 1 cluster"
+
 # ---- corners ---------------------------------------------------------------------------------------------------------------
 
 check_error "targets that are all the same" 0 "all similarities are nearly 1" dmstore cluster four.dms same -k 2
@@ -163,6 +166,9 @@ check_error "labels of too few targets" 1 "'short.npy' has 5 rows: output y has 
     dmstore cluster four.dms four -k 2 --truth short.npy
 check_error "a class that no target has" 1 "no target of fit 'four' is of class 3" \
     dmstore cluster four.dms four -k 2 --class class.npy --of 3
+check_error "a class that is no number" 2 "--of: '3.5' is not a class" \
+    dmstore cluster four.dms four -k 2 --class class.npy --of 3.5
+check_error "no components asked for" 2 "--pca: at least one" dmstore cluster four.dms four -k 2 --pca 0
 check_error "a class without classes" 2 "--of needs --class" dmstore cluster four.dms four -k 2 --of 3
 check_error "too little memory" 1 "bytes of memory, and 1048576 are allowed" dmstore cluster large.dms large -k 4 --memory 1M
 done_testing

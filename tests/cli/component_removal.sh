@@ -69,4 +69,7 @@ for component in range(3):
     assert min(spread["top"], spread["bottom"]) > 2 * spread["random"], spread
     assert min(fall["top"], fall["bottom"]) > 2 * spread["random"], (component, fall, spread)
 PYTHON
+check_error "components have no outputs to change" 1 "fit 'parts' holds principal components" \
+    dmstore counterfactual digits.dms parts --target 0
+check_error "nor to predict" 1 "they predict no output" dmstore predict digits.dms parts --keep-all
 done_testing

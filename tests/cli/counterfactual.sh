@@ -7,26 +7,13 @@
 digits_run
 make_part=$DMSTORE_BUILD_DIR/tests/cli/make_part
 
+correlations
 cat >reference.py <<'PYTHON'
 import csv, json
 import numpy as np
+from correlations import *
 
 GRID = [10, 20, 40, 80, 160, 320, 640, 1280]
-
-def ranks(x):
-    """Average ranks."""
-    values, places, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[places]
-
-def correlation(x, y):
-    if len(y) < 2 or (y == y[0]).all():
-        return None
-    return 0.0 if (x == x[0]).all() else np.corrcoef(x, y)[0, 1]
-
-def same(got, wanted, tolerance=1e-9):
-    if wanted is None or got is None:
-        return got is None and wanted is None
-    return abs(got - wanted) <= tolerance * (1 + abs(wanted))
 
 def check_scores(report):
     """Means and correlations of all groups are those of the pairs."""
@@ -34,7 +21,7 @@ def check_scores(report):
     def check(group, members):
         x, y = (np.array([p[name] for p in members]) for name in ("predicted", "actual"))
         wanted = {"predicted": x.mean(), "actual": y.mean(), "pearson": correlation(x, y),
-                  "spearman": correlation(ranks(x), ranks(y))}
+                  "spearman": spearman(x, y)}
         assert group["pair_count"] == len(members)
         for name, value in wanted.items():
             assert same(group[name], value), (group, name, value)
@@ -98,10 +85,10 @@ bottom 10: 0 2 3 4 6 7 8 9 10 11
 zero 7: 0 2 4 6 7 10 11
 class 4: 2 5 8 11
 nearest 2: 1 3
-random 12: 0 1 2 3 4 5 6 7 8 9 10 11
+random 11: 0 1 2 3 5 6 7 8 9 10 11
 top 10: 0 1 2 4 5 6 7 8 10 11" removed chosen --target 0 --remove top:1 --remove top:5 --remove top:11 --remove bottom:1 \
     --remove bottom:10 --remove zero:7 --remove class:4 --labels classes.npy --target-labels target_classes.npy \
-    --remove nearest:2 --distances coordinates.npy --remove random:12 --remove top:grid --remove zero:grid \
+    --remove nearest:2 --distances coordinates.npy --remove random:11 --remove top:grid --remove zero:grid \
     --remove @list.txt # the grid ends before nothing is left to train on, and before there are too few zeros
 check_output "nothing but zeros" "top 3: 0 1 2" removed chosen --target 1 --remove top:3
 check_output "a list, once for all targets" "list 2: 2 7" removed chosen --target all --remove @list.txt
@@ -136,7 +123,7 @@ assert [(k["kind"], k["pair_count"], k["predicted"]) for k in report["kinds"]] =
     ("top", 4, -2.125), ("bottom", 4, 3.875), ("list", 4, 0.5)]
 assert report["overall"] == {"pair_count": 12, "predicted": 0.75}
 PYTHON
-check_error "with a warning that they extrapolate" 0 "have 9 to 12 examples, those of training 6 to 6" \
+check_error "with a warning that they extrapolate" 0 "have 9 to 12 examples, those of training 6:" \
     dmstore counterfactual small.dms chosen --target all --remove top:1 --remove bottom:3
 check "a table" dmstore counterfactual small.dms chosen --target all --remove top:1 --remove bottom:3 -o small.csv
 check_line "has a line for each kind and size" "top 1 4 -2.1250"
@@ -145,7 +132,7 @@ check_output "CSV has a line a pair" "target,kind,k,effect,predicted,actual,runs
 0,top,1,2,-2,,0
 0,bottom,3,-2,2,,0" head -3 small.csv
 check "a target of a fit that has one only" dmstore counterfactual small.dms some --target all --remove top:2
-check_printed "is the one that is meant" "some: 1 target"
+check_printed "is the one that is meant" "y: fit some, 1 target, 1 set"
 
 # ---- retrained models: small -----------------------------------------------------------------------------------------------
 
@@ -199,6 +186,17 @@ assert all(same(p["actual"], a) for p, a in zip(pairs, wanted)), (pairs, wanted)
 check_scores(report)
 PYTHON
 
+# Controls that have no finite output on a target tell nothing of its changes.
+check_python "controls without an output" <<'PYTHON'
+y = np.load("run_y.npy")
+y[[0, 5, 8], 1] = np.nan
+np.save("baseless_y.npy", y)
+PYTHON
+dmstore create baseless.dms --examples 12 --output y:4:f32
+dmstore ingest baseless.dms --masks run_masks.npy --output y=baseless_y.npy >/dev/null
+check "are no base" dmstore counterfactual small.dms chosen --target 0:2 --actual baseless.dms
+check_printed "which is said" "3 pairs left out: no model of all training examples has a finite output on the target"
+
 # Without controls there, those of the store, and without any, the prediction.
 check "without the controls" dmstore rm small_runs.dms --ids 0,5,8
 base_of() { # prints what the base is, and the actual change of target 0
@@ -240,7 +238,7 @@ margin() {
 }
 check "compare margins" margin --target-labels logit_labels.npy --remove @five.txt -o margin.csv
 check_output "they are those of the target's class" "0,-3,2 1,-1.5,2" bash -c \
-    'echo $(tail -n +2 margin.csv | cut -d, -f1,6,7)'
+    'echo $(tail -n +2 margin.csv | cut -d, -f1,7,8)'
 check_error "which must be known" 1 "give the same (--target-labels)" margin
 check "a fit that leaves out models which have seen the target" "$make_part" small.dms own y 0 4 own.dmfit exclude-self=yes
 dmstore merge-fits small.dms own.dmfit >/dev/null
@@ -363,6 +361,13 @@ for what in top tip:3 top:0 top:x top: @ :3 mask:3; do
     check_error "--remove $what" 2 "--remove: '$what' is neither" ask --target 0 --remove "$what"
 done
 check_error "more than there are" 1 "there are 12 examples" ask --target 0 --remove top:13
+check_error "a plan that leaves nothing to train on" 1 "--remove top leaves none of the 12 examples to train on" \
+    ask --target 0 --remove top:12 --plan all
+check_output "is not left behind" "" ls -A all
+check "sets of a grid where there are too few examples" ask --target 0 --remove class:grid --labels classes.npy \
+    --target-labels target_classes.npy
+check_printed "are none" "no sets: there are too few examples"
+check_output "which extrapolate to nothing" "" cat "$stderr_file"
 check_error "too few zeros" 1 "target 0 has 7 examples of weight 0" ask --target 0 --remove zero:8
 check_error "too few of the class" 1 "target 3 has 0 examples of its class" ask --target all --remove class:1 \
     --labels classes.npy --target-labels target_classes.npy
@@ -388,4 +393,9 @@ dmstore create empty.dms --examples 12 --output other:4:f32
 check_error "runs without the output" 1 "'empty.dms'" ask --target 0 --actual empty.dms
 touch file
 check_error "a plan that cannot be written" 1 "file" ask --target 0 --remove top:1 --plan file
+check_error "a plan larger than any disk" 1 "plan for fewer targets, sets or repeats" \
+    ask --target 0 --remove top:1 --plan plan --repeats 100000000000000
+check_error "sets that would count twice" 2 "--remove top:10 and --remove top:grid ask about the same sets" \
+    ask --target 0 --remove top:10 --remove bottom:10 --remove top:grid
+check_error "a table as .npy" 2 "is a table, as CSV" ask --target 0 --remove top:1 -o never.npy
 done_testing

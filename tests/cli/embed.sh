@@ -157,6 +157,7 @@ check_same "the same coordinates" again.npy wide-z.npy
 check "another fit is projected" dmstore embed wide.dms wide --pca 30 --project low -o low-z.npy --json
 cp "$stdout_file" projected.json
 check "from the kept fit, too" dmstore embed wide.dms parts --project low -o again.npy
+check_printed "the report says whose coordinates there are" "coordinates of 530 targets of fit low"
 check_same "the same" again.npy low-z.npy
 check "components that keep the length" dmstore embed wide.dms wide --pca 3 --no-normalize --name long --components c.npy
 check "project what is not normalised either" dmstore embed wide.dms long --project low -o long-z.npy
@@ -169,6 +170,9 @@ assert json.load(open("projected.json"))["projected"] == "low"
 assert abs(np.load("low-z.npy") - (rows_of(low)[0] - mean) @ c.T).max() < 1e-12
 assert abs(np.load("long-z.npy") - (low - wide[(wide != 0).any(axis=1)].mean(axis=0)) @ np.load("c.npy").T).max() < 1e-11
 PYTHON
+yes name | head -530 >names.txt
+check "projected targets have names" dmstore embed wide.dms parts --project low -o - --target-names names.txt
+check_printed "in the table" '529,"name",'
 check_python "kept fits say what they are" <<'PYTHON'
 import json, subprocess, os
 fit = json.loads(subprocess.run([os.environ["DMSTORE"], "fits", "wide.dms", "parts", "--json"], capture_output=True, check=True).stdout)
@@ -181,6 +185,15 @@ check "verify" dmstore verify wide.dms
 # ---- refusals --------------------------------------------------------------------------------------------------------------
 
 check_error "without K" 2 "--pca K is missing" dmstore embed tiny.dms tiny
+check_error "targets of components that are found already" 2 "--pca only" dmstore embed wide.dms parts --project low --target 0
+check_error "names of another number of targets" 1 "names.txt" dmstore embed tiny.dms tiny --pca 1 --target-names names.txt
+check_error "a name that another fit has" 1 "there is a fit 'low' already: take another --name" \
+    dmstore embed wide.dms wide --pca 30 --name low -o early.npy
+check_error "what is no name" 1 "is no name for a fit" dmstore embed wide.dms wide --pca 30 --name a/b -o early.npy
+dmstore snapshot wide.dms -o wide.json >/dev/null
+check_error "a manifest cannot keep components" 1 "a manifest can only be read" \
+    dmstore embed wide.json wide --pca 30 --name more -o early.npy
+check_error "nothing is written before that is known" 1 "No such file" cat early.npy
 check_error "K of 0" 1 "have 1 to 4 principal components, not 0" dmstore embed tiny.dms tiny --pca 0
 check_error "K above both sides" 1 "4 targets with weights on 4 examples have 1 to 4 principal components, not 5" \
     dmstore embed tiny.dms tiny --pca 5
@@ -193,5 +206,7 @@ check_error "a target that is not there" 1 "target" dmstore embed tiny.dms tiny 
 check_error "an unknown fit" 1 "there is no fit 'no'" dmstore embed tiny.dms no --pca 1
 check_error "an unknown fit to project" 1 "there is no fit 'no'" dmstore embed tiny.dms tiny --pca 1 --project no
 check_error "a mean of kept components" 1 "go with --pca only" dmstore embed wide.dms parts --project low --mean m.npy
+check_error "components on the terminal" 2 "name a file" dmstore embed tiny.dms tiny --pca 1 --components -
+check_error "a mean on the terminal" 2 "name a file" dmstore embed tiny.dms tiny --pca 1 --mean -
 check_error "two reports on one output" 2 "cannot both be printed" dmstore embed tiny.dms tiny --pca 1 --json -o -
 done_testing

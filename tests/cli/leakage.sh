@@ -90,7 +90,10 @@ assert len(order) > 3
 check("both.json", order[:3], len(order))
 PYTHON
 check "people read" dmstore leakage small.dms main -k 4
-check_printed "how many there are" "y: fit main, 30 targets: 10 candidates with a score of 10 or more, of which these are the 4"
+check_printed "of what" "y: fit main, 30 targets"
+check_printed "how many there are" "10 candidates with a score of 10 or more"
+check_printed "which of them follow" "here are the 4 of largest weight"
+check_output "in lines that fit a terminal" "0" bash -c 'grep -c ".\{81\}" "$0" || true' "$stdout_file"
 check_output "a few targets" "12 15" bash -c \
     'echo $("$0" leakage small.dms main --target 11:17 -o - | tail -n +2 | cut -d, -f1 | sort -n)' "$DMSTORE"
 
@@ -215,4 +218,10 @@ check_error "a radius of nothing" 2 "go with --distances FILE" dmstore leakage s
 check_error "a curve without a radius" 2 "--curve wants --radius R" dmstore leakage small.dms main --distances images.npy --curve c.csv
 check_error "a threshold that is no number" 2 "'x' is not a number, 0 or more" dmstore leakage small.dms main --threshold x
 check_error "no such fit" 1 "there is no fit 'other'" dmstore leakage small.dms other
+check_error "the curve and JSON on one output" 2 "--curve - and --json cannot both be printed" \
+    dmstore leakage small.dms main --distances images.npy --radius 1 --curve - --json
+check_error "both tables" 2 "--curve - and -o - cannot both be printed" \
+    dmstore leakage small.dms main --distances images.npy --radius 1 --curve - -o -
+check_output "the curve alone, without the report" "pairs,precision,recall,random_precision,random_recall" \
+    bash -c '"$0" leakage small.dms main --distances images.npy --radius 1 --curve - | grep -v "^[0-9]"' "$DMSTORE"
 done_testing

@@ -22,3 +22,29 @@ exec(compile(open(0).read(), "test", "exec"))' "$@"
 check_python() {
     check_status "$1" 0 python "${@:2}"
 }
+
+# correlations: writes a module of that name, for references of scores.
+correlations() {
+    cat >correlations.py <<'PYTHON'
+import numpy as np
+
+def ranks(x):
+    """Average ranks."""
+    values, places, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places]
+
+def correlation(x, y):
+    """None: not defined; 0: the predictions x are all the same."""
+    if len(y) < 2 or (y == y[0]).all():
+        return None
+    return 0.0 if (x == x[0]).all() else np.corrcoef(x, y)[0, 1]
+
+def spearman(x, y):
+    return correlation(ranks(x), ranks(y))
+
+def same(got, wanted, tolerance=1e-9):
+    if wanted is None or got is None:
+        return got is None and wanted is None
+    return abs(got - wanted) <= tolerance * (1 + abs(wanted))
+PYTHON
+}

@@ -56,6 +56,8 @@ done
 check "a table" dmstore predict digits.dms knn --remove some.txt --target 3:5 --target-labels files/labels.npy
 check_printed "says what for" "test_margins: fit knn, 2 targets, 1,396 of 1,400 examples"
 check_printed "has changes" "change"
+check_printed "says what targets are" "  class "
+check_output "no line ends in a blank" "0" bash -c '"$0" predict digits.dms knn --keep-all 2>/dev/null | grep -c " $" || true' "$DMSTORE"
 check_error "another size is an extrapolation" 0 "the subset has 1,396 examples, those of training " \
     dmstore predict digits.dms knn --remove some.txt
 check "CSV of some targets" dmstore predict digits.dms knn --remove some.txt --target 58: -o - --target-labels files/labels.npy
@@ -67,7 +69,7 @@ expected = json.load(open("remove.json"))["targets"][58:]
 labels = np.load("files/labels.npy")
 assert len(rows) == 2
 for row, target in zip(rows, expected):
-    assert int(row["target"]) == target["target"] and int(row["label"]) == labels[target["target"]]
+    assert int(row["target"]) == target["target"] and int(row["target_label"]) == labels[target["target"]]
     assert float(row["prediction"]) == target["prediction"] and float(row["change"]) == target["change"]
 PYTHON
 

@@ -98,6 +98,7 @@ dmstore ingest many.dms --masks masks.npy --output y=y.npy >/dev/null
 dmstore rm many.dms --ids 5 >/dev/null
 make_part many.dms main y 0 10000 many.dmfit && dmstore merge-fits many.dms many.dmfit >/dev/null
 check "a page about 10,000 targets" dmstore report many.dms main -o many.html
+check_line "is said to be of so many" "many.html: fit main, 10,000 targets, 5 of them one by one"
 check "is below a megabyte" test "$(stat -c %s many.html)" -lt 1000000
 check_error "all of which cannot be shown" 1 "a page has room for 24" dmstore report many.dms main -o x.html --target all
 
@@ -138,6 +139,37 @@ check "correctness has no support" grep -q "There is no estimate of the data sup
 check_error "labels are needed" 1 "fit margin was made with labels" dmstore report logits.dms margin -o x.html
 check_error "the same ones" 1 "another file of labels" \
     dmstore report logits.dms margin -o x.html --target-labels wrong.npy
+
+check_python "weights of one target, of which all examples but the last have one" <<'PYTHON'
+np.save("one.npy", np.append(np.ones((1, 19)), 0)[None, :20] - 0.5 * (np.arange(20) == 3))
+np.save("bias.npy", np.array([99.0]))
+PYTHON
+dmstore import-fit sizes.dms --output y --name one --transposed --weight one.npy --bias bias.npy --holdout 20 >/dev/null
+dmstore import-fit sizes.dms --output y --name theirs --transposed --weight one.npy --holdout 20 >/dev/null 2>&1
+dmstore fit sizes.dms --output y --name ridge --solver ridge --lambda 0.1 --validation 20 --holdout 20 >/dev/null
+for fit in one theirs ridge; do
+    check "one target of $fit" dmstore report sizes.dms $fit -o $fit.html
+    check_status "has no number that is none" 1 grep -qE '[> ]-?(nan|inf)\b|<(dd|small|b)>([^<]*[ ,(])?-[0-9]|e[+][0-9][0-9]<' $fit.html
+done
+check "weights of others are said to be theirs" grep -q "weights that another attribution method has estimated" theirs.html
+check "one without a bias has neither R² nor a line of equality" \
+    test "$(grep -c 'There is no R²' theirs.html),$(grep -c 'class="line same"' theirs.html)" = 1,0
+check_status "and its caption does not say so" 1 grep -q "with the line of equality" theirs.html
+check "the penalty of a ridge regression is told" grep -q "<dt>Penalty λ</dt><dd>0.1, the same for all targets" ridge.html
+check_status "which no validation models have chosen" 1 grep -q "which chose λ" ridge.html
+check_python "a figure has a plot, a bar does not fill it, targets are counted in whole numbers" <<'PYTHON'
+import re
+for fit in ("one", "theirs", "ridge"):
+    page = open(fit + ".html", encoding="utf-8").read()
+    figures = re.findall(r"<figure>(.*?)</figure>", page, re.S)
+    assert figures and all("<svg" in f for f in figures), fit
+    bars = re.findall(r'class="bar" x="[0-9.]+" y="[0-9.]+" width="([0-9.]+)"', page)
+    assert bars and max(map(float, bars)) < 100, (fit, bars)
+    for histogram in re.findall(r"<svg[^>]*><title>(?:LDS|R²|Nonzero weights of each target)</title>.*?</svg>", page, re.S):
+        ticks = re.findall(r'<text class="y"[^>]*>([^<]*)<', histogram)
+        assert ticks and all(t.replace(",", "").isdigit() for t in ticks), ticks
+assert "Estimated data support" in open("one.html", encoding="utf-8").read()
+PYTHON
 
 # ---- in a browser ----------------------------------------------------------------------------------------------------------
 

@@ -175,6 +175,7 @@ check_error "no K" 2 "-k K is missing" select_small --minimize
 check_error "K = 0" 2 "-k K is missing" select_small --minimize -k 0
 check_error "a K that is none" 2 "'many' is not a number" select_small --minimize -k many
 check_error "JSON and CSV on one output" 2 "cannot both be printed" select_small --minimize -k 2 --json -o -
+check_error "a mask on the terminal" 2 "name a file" select_small --minimize -k 2 --mask -
 check_error "more than there are" 1 "cannot choose 11 examples of 10" select_small --minimize -k 11
 check_error "more than are left" 1 "of 10, 7 are not excluded" select_small --minimize -k 8 --exclude @out.txt
 check_error "a class with too few" 1 "class 3 has 1 that are not excluded" \
@@ -185,6 +186,14 @@ check_error "classes that have too few for the rest" 1 "cannot choose 8 examples
 check_error "an example that does not exist" 1 "there are 10 only" select_small --minimize -k 2 --exclude 10
 check_error "a target that the fit does not have" 1 "no target 7" select_small --minimize -k 2 --targets 7
 check_error "a target that the output does not have" 1 "there are 8 only" select_small --minimize -k 2 --targets 8
+check_python "weights whose sums are infinite" <<'PYTHON'
+weights = np.zeros((6, 10))
+weights[:3, 0], weights[:3, 1], weights[0, 2], weights[1:4, 2] = 1e308, -1e308, 1e308, 1
+np.save("large.npy", weights)
+PYTHON
+make_part small.dms large y 0 6 large.dmfit --weights large.npy --bias bias.npy
+dmstore merge-fits small.dms large.dmfit >/dev/null
+check_error "sums that have no order" 1 "fit large: the weights are too large" dmstore select small.dms large -k 2 --maximize
 check_error "another fit" 1 "main, nobias" dmstore select small.dms none -k 2 --minimize
 check_python "unusable files" <<'PYTHON'
 for name, values in (("short", [1, 1]), ("negative", [1] * 5 + [-1]), ("nan", [1] * 5 + [np.nan]), ("none", [0] * 6),

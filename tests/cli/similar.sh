@@ -77,6 +77,9 @@ PYTHON
 # ---- refusals --------------------------------------------------------------------------------------------------------------
 
 check_error "no target" 2 "--target is missing" dmstore similar small.dms ties
+check_error "an array" 2 "cannot be an array" dmstore similar small.dms ties --target 1 -o x.npy
+check_error "no components asked for" 2 "--pca: at least one" dmstore similar small.dms ties --target 1 --pca 0
+check_error "no targets in a list" 1 "names no targets" dmstore similar small.dms ties --target @/dev/null
 check_error "no neighbours asked for" 2 "-k: at least one" dmstore similar small.dms ties --target 1 -k 0
 check_error "a target that is not fitted" 1 "fit 'some' has no target 1" dmstore similar small.dms some --target 1
 check_error "a target that is not there" 1 "target" dmstore similar small.dms ties --target 7

@@ -126,7 +126,7 @@ for t, target in enumerate(report["targets"]):
     assert target["support"] == (k if known else None) and target["more_than"] == (None if known else k)
 assert report["extrapolates"]
 PYTHON
-check_error "without control runs, it says that it extrapolates" 0 "M0 is what the datamodel predicts for all 12 examples" \
+check_error "without control runs, it says that it extrapolates" 0 "M0 is what the datamodel predicts for all 12 examples, and it was trained on subsets of " \
     dmstore support bare.dms fit --json
 check_same "and the report is the same" datamodel.json "$stdout_file"
 check_error "control runs that are not there" 1 "target 0 of fit fit has no control runs" \
@@ -174,7 +174,7 @@ PYTHON
 
 # ---- the guided search -----------------------------------------------------------------------------------------------------
 
-check "a plan" dmstore support made.dms fit --plan plan --grid 1,3,6,12,13 --repeats 2 --first-id 100
+check "a plan" dmstore support made.dms fit --plan plan --grid 1,3,6,11,12,13 --repeats 2 --first-id 100
 check_printed "is told" "plan: 50 models to train for 6 targets"
 check_python "has the examples of largest weight" <<'PYTHON'
 from reference import *
@@ -183,7 +183,7 @@ weight = np.load("weight.npy")
 assert masks.shape == (50, 12) and masks.dtype == bool and [int(r["id"]) for r in rows] == list(range(100, 150))
 assert [(r["kind"], r["target"], r["k"], r["repeat"]) for r in rows[:2]] == [("control", "", "0", "0"), ("control", "", "0", "1")]
 assert masks[:2].all()
-wanted = [(t, k, r) for t in range(6) for k in (1, 3, 6, 12) for r in (0, 1)]
+wanted = [(t, k, r) for t in range(6) for k in (1, 3, 6, 11) for r in (0, 1)]
 assert [(int(r["target"]), int(r["k"]), int(r["repeat"])) for r in rows[2:]] == wanted
 for row, mask in zip(rows[2:], masks[2:]):
     assert row["kind"] == "support" and row["label"] == ""
@@ -191,9 +191,9 @@ for row, mask in zip(rows[2:], masks[2:]):
 # Outputs as retrained models might have them. Target 0 crosses between 3 and 6, 1 is wrong from the beginning, 2 never
 # is, 3 goes up and down, 4 has outputs that are not finite, 5 no control with a finite one.
 def outputs(target, k, repeat):
-    curve = {0: {0: 1, 1: 0.5, 3: 0.25, 6: -1, 12: -2}, 1: {0: -0.125, 1: 1, 3: 1, 6: 1, 12: 1},
-             2: {0: 1, 1: 0.5, 3: 0.5, 6: 0.25, 12: 0.125}, 3: {0: 0.5, 1: 1, 3: -0.5, 6: 0.75, 12: -2},
-             4: {0: 1, 1: 0.5, 3: np.nan, 6: 2, 12: -1}, 5: {0: np.nan, 1: 1, 3: 1, 6: -1, 12: -1}}[target][k]
+    curve = {0: {0: 1, 1: 0.5, 3: 0.25, 6: -1, 11: -2}, 1: {0: -0.125, 1: 1, 3: 1, 6: 1, 11: 1},
+             2: {0: 1, 1: 0.5, 3: 0.5, 6: 0.25, 11: 0.125}, 3: {0: 0.5, 1: 1, 3: -0.5, 6: 0.75, 11: -2},
+             4: {0: 1, 1: 0.5, 3: np.nan, 6: 2, 11: -1}, 5: {0: np.nan, 1: 1, 3: 1, 6: -1, 11: -1}}[target][k]
     if target == 4 and k == 6 and repeat == 1:
         return np.inf
     return curve + (repeat - 0.5) / 8
@@ -217,19 +217,19 @@ weight = np.load("weight.npy")
 assert report["method"] == "search" and not report["extrapolates"] and len(report["targets"]) == 6
 for t, target in enumerate(report["targets"][:5]):
     points = [(0, y[:2, t])]
-    for k in (1, 3, 6, 12):
+    for k in (1, 3, 6, 11):
         points.append((k, [y[i, t] for i, r in enumerate(rows) if r["target"] == str(t) and r["k"] == str(k)]))
     k, fitted = search(points)
-    assert [p["k"] for p in target["points"]] == [0, 1, 3, 6, 12]
+    assert [p["k"] for p in target["points"]] == [0, 1, 3, 6, 11]
     assert [p["runs"] for p in target["points"]] == [np.isfinite(p).sum() for _, p in points]
     got = [p["fitted"] for p in target["points"] if p["fitted"] is not None]
     assert len(got) == len(fitted) and all(close(a, b) for a, b in zip(got, fitted)), (t, got, fitted)
     if k is None:
-        assert target["support"] is None and target["censored"] and target["more_than"] == 12
+        assert target["support"] is None and target["censored"] and target["more_than"] == 11
     else:
         assert close(target["k"], k) and target["support"] == math.ceil(k) and not target["censored"], (t, target, k)
         assert target["conservative"] == min(math.ceil(1.2 * k), 12)
-    size = 12 if k is None else math.ceil(k)
+    size = 11 if k is None else math.ceil(k)
     assert [e["example"] for e in target["examples"]] == list(order(weight[t])[:size])
 assert [t["support"] for t in report["targets"]] == [4, 0, None, 7, 9, None], report["targets"]
 assert report["targets"][5]["m0"] is None and not report["targets"][5]["censored"] and not report["targets"][5]["examples"]
@@ -238,9 +238,20 @@ PYTHON
 check "some of its targets" dmstore support made.dms fit --plan plan --actual made-runs.dms --target 3
 check_line "are told" "3 7 8 0.5"
 check "all of them" dmstore support made.dms fit --plan plan --actual made-runs.dms
-check_line "a censored one is said to be so" "2 > 12 - 1"
-check_printed "with the reason" "1 target with more than that: the mean output is not below 0 at the largest k of the plan"
+check_line "a censored one is said to be so" "2 > 11 - 1"
+check_printed "with the reason" "1 target of which it is only known that there are more (>): the mean output is not below 0 at the largest k of the plan"
 check_printed "and one without controls" "1 target without an estimate: no control run has a finite output"
+# Models that have the ids of the plan, but not its masks, tell nothing.
+dmstore create other-runs.dms --examples 12 --output y:6:f32
+dmstore ingest other-runs.dms --masks shuffled_masks.npy --output y=plan_y.npy --ids plan_ids.npy >/dev/null
+check_error "models of another plan with the same ids" 1 "was not trained on what the plan in 'plan' says" \
+    dmstore support made.dms fit --plan plan --actual other-runs.dms
+mkdir table && cp plan/plan.csv table
+check_error "a plan whose masks have been removed is believed, with a warning" 0 "'table/masks.npy' is not there" \
+    dmstore support made.dms fit --plan table --actual made-runs.dms --target 3
+head -5 plan/plan.csv >table/plan.csv && cp plan/masks.npy table
+check_error "masks of another plan" 1 "has 50 masks, and the plan 4 models" \
+    dmstore support made.dms fit --plan table --actual made-runs.dms
 dmstore rm made-runs.dms --ids 107 >/dev/null
 check_error "a model that is missing" 1 "107" dmstore support made.dms fit --plan plan --actual made-runs.dms
 
@@ -258,6 +269,7 @@ assert [(r["target"], r["kind"], r["k"], r["repeat"]) for r in rows] == [
     for r in "012"]
 for row, mask in zip(rows, masks):
     assert set(np.flatnonzero(~mask)) == set(order(weight[int(row["target"])])[:int(row["k"])])
+np.save("six.npy", np.arange(6))
 y = np.ones((12, 6))
 y[0:3, 0], y[3:6, 0], y[6:9, 3], y[9:12, 3] = [-1, 0.5, 0.25], [-1, 0.5, np.nan], [0.5, 0.25, -0.25], [0, 0, 0]
 np.save("confirm_y.npy", y.astype(np.float32))
@@ -280,6 +292,10 @@ assert [(t["target"], t["k"], t["runs"], t["confirmed"]) for t in report["target
 PYTHON
 check_output "as CSV" "target,kind,k,runs,output,confirmed
 0,confirm,2,3,-0.083333333333333329,1" bash -c '"$0" support made.dms fit --plan confirm --actual confirm.dms -o - | head -2' "$DMSTORE"
+check_output "what targets are is said as by other commands" "target,target_label,kind,k,runs,output,confirmed
+target,target_label,support,conservative,k,more_than,m0,m0_source,control_runs" bash -c \
+    '"$0" support made.dms fit --plan confirm --actual confirm.dms -o - --target-labels six.npy | head -1
+     "$0" support made.dms fit -o - --target-labels six.npy | head -1' "$DMSTORE"
 check_error "nothing to confirm" 1 "no target has an estimate above 0" \
     dmstore support made.dms fit --target 1:3 --confirm nothing
 check_error "a confirmation is not confirmed" 1 "--confirm follows a search" \
@@ -384,8 +400,8 @@ check_error "a plan without controls" 1 "the plan has no control rows" \
 printf 'id,target,k,repeat,kind,label\n0,,0,0,control,\n' >plan/plan.csv
 check_error "a plan of controls" 1 "the plan has no rows but controls" \
     dmstore support made.dms fit --plan plan --actual confirm.dms
-check_error "a grid beyond the examples" 1 "fewer than the first k of the grid" \
-    dmstore support made.dms fit --plan none --grid 13
+check_error "a grid that leaves nothing to train on" 1 "too few for the first k of the grid" \
+    dmstore support made.dms fit --plan none --grid 12
 for grid in 0,1 2,2 2,1 a 1, ,1 ''; do
     check_error "--grid '$grid'" 2 "is not a list of" dmstore support made.dms fit --plan none --grid "$grid"
 done

@@ -71,6 +71,7 @@ weights[1, [9, 2, 5]] = [0.5, 0.5, 0.75]   # two equal ones, no negative
 weights[2, [0, 3, 4, 11]] = [-1, -2, -1, 1]
 weights[3, :] = 0.125                      # all equal
 np.save("w.npy", weights)
+np.save("sevens.npy", np.full(12, 7))
 PYTHON
 dmstore create small.dms --examples 12 --output y:6:f32 >/dev/null
 "$DMSTORE_BUILD_DIR/tests/cli/make_part" small.dms main y 1 5 main.dmfit --weights w.npy
@@ -85,11 +86,15 @@ target 3: 1 positive weight, no more
 target 4: 3 of 12 positive weights
 0 0.125
 1 0.125
-2 0.125" bash -c '"$0" top small.dms main --all-targets -k 3 | sed "s/  */ /g; s/^ //; s/ $//"' "$DMSTORE"
+2 0.125" bash -c '"$0" top small.dms main --all-targets -k 3 | sed "s/  */ /g; s/^ //"' "$DMSTORE"
 check_output "negative ones, the most negative first" "target,rank,example,weight
 3,1,3,-2
 3,2,0,-1
 3,3,4,-1" dmstore top small.dms main --target all --negative -o -
+printf 'the %d\tst\033[1m\n' 0 1 2 3 4 5 >names.txt
+check_output "names in quotes, without what terminals obey" "target 4 ('the 4?st?[1m'): 1 of 12 positive weights
+        0         0.125  class 7, '0 of 12'" dmstore top small.dms main --target 4 -k 1 --target-names names.txt \
+    --names <(printf '%d of 12\n' 0 1 2 3 4 5 6 7 8 9 10 11) --labels sevens.npy
 check_output "a file of targets, in its order" "4 2" bash -c \
     'echo "4, 2" >list.txt; echo $("$0" top small.dms main --target @list.txt | grep -o "^target [0-9]" | cut -c 8)' "$DMSTORE"
 check "no weights at all" dmstore top small.dms main --target 1 --json
@@ -109,4 +114,5 @@ check_error "names of something else" 1 "'names.txt' has 2 lines: expected a nam
     dmstore top small.dms main --target 1 --names names.txt -o never.csv
 check_output "leaves no file" "" find . -name 'never*'
 check_error "JSON and CSV at once" 2 "cannot both be printed" dmstore top small.dms main --target 1 --json -o -
+check_error "a table as .npy" 2 "is a table, as CSV" dmstore top small.dms main --target 1 -o never.npy
 done_testing

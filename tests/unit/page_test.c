@@ -17,6 +17,8 @@ static void test_numbers(void)
 
     is_text(page_number(0.047, 3, text), "0.0470", "a number has its digits");
     is_text(page_number(-0.5, 2, text), "−0.50", "a real minus sign");
+    is_text(page_fixed(-0.1836, 3, text), "−0.184", "so many decimals");
+    is_text(page_fixed(-0.0004, 3, text), "0.000", "what rounds to 0 has no sign");
     is_text(page_number(6.36e-5, 3, text), "6.36·10⁻⁵", "a power of ten");
     is_text(page_number(-1e12, 1, text), "−1·10¹²", "of two digits");
     is_text(page_number(5, 1, text), "5", "no point at the end");
@@ -82,17 +84,18 @@ static void check_ticks(struct svg_axis axis, const char *const *labels, size_t 
 
 static void test_ticks(void)
 {
-    check_ticks((struct svg_axis){"x", -0.3, 0.3, false}, (const char *[]){"−0.2", "0", "0.2"}, 3,
+    check_ticks((struct svg_axis){"x", -0.3, 0.3, false, false},
+                (const char *[]){"−0.3", "−0.2", "−0.1", "0", "0.1", "0.2", "0.3"}, 7,
                 "ticks on both sides of 0");
-    check_ticks((struct svg_axis){"x", 0, 2500, false},
+    check_ticks((struct svg_axis){"x", 0, 2500, false, false},
                 (const char *[]){"0", "500", "1,000", "1,500", "2,000", "2,500"}, 6, "thousands");
-    check_ticks((struct svg_axis){"x", 4e-6, 16e-6, false},
+    check_ticks((struct svg_axis){"x", 4e-6, 16e-6, false, false},
                 (const char *[]){"5·10⁻⁶", "1.0·10⁻⁵", "1.5·10⁻⁵"}, 3,
-                "small numbers keep the digits that tell them apart");
-    check_ticks((struct svg_axis){"x", 2e-6, 2e-2, true},
+                "small numbers keep the digits that tell them apart, and are few as they are wide");
+    check_ticks((struct svg_axis){"x", 2e-6, 2e-2, true, false},
                 (const char *[]){"10⁻⁵", "0.0001", "0.001", "0.01"}, 4, "powers of ten");
-    check_ticks((struct svg_axis){"x", 1, 10, true}, (const char *[]){"1", "2", "5", "10"}, 4,
-                "a short logarithmic axis");
+    check_ticks((struct svg_axis){"x", 1, 10, true, false}, (const char *[]){"1", "2", "5", "10"},
+                4, "a short logarithmic axis");
 }
 
 static void test_rounding(void)

@@ -28,9 +28,9 @@ struct request {
     const char *store;
     const char *directory; /* what `dmstore export-fit` wrote; fills what is not given */
     const char *weight, *indptr, *indices, *data, *bias, *targets;
-    const char *labels, *self, *like, *source, *scale;
+    const char *labels, *self, *threshold, *like, *source, *scale;
     bool transposed, negate, as_json;
-    int transform;
+    int transform; /* a word; -1: not given */
     double factor;
     struct dms_fit_options options;
     char *command_line;
@@ -88,13 +88,12 @@ static int interpret(struct request *request)
         request->factor = -request->factor;
     if (request->like &&
         (options->held_out_ct != DMS_FIT_DEFAULT || options->validation_ct != DMS_FIT_DEFAULT ||
-         request->transform != 0 || options->exclude_self))
+         request->transform >= 0 || request->threshold || options->exclude_self))
         return tool_fail_usage(name, "--like takes the models and the output of the other fit: "
-                                     "--holdout, --validation, --transform and --exclude-self "
-                                     "cannot be given with it");
-    options->transform = (enum dms_transform)request->transform;
+                                     "--holdout, --validation, --transform, --threshold and "
+                                     "--exclude-self cannot be given with it");
     options->exclude_self |= request->self != NULL;
-    return TOOL_CONTINUE;
+    return tool_interpret_transform(name, request->transform, request->threshold, options);
 }
 
 static int parse(int argc, char **argv, struct request *request)
@@ -130,6 +129,9 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_CHOICE("transform", 0, "none|margin|correct", &request->transform,
                       tool_transform_words,
                       "the weights predict margins of logits, or correctness"),
+        OPTION_TEXT("threshold", 0, "T", &request->threshold,
+                    "the weights predict correctness: whether the output, or the margin, is above "
+                    "T"),
         OPTION_TEXT("labels", 0, "FILE", &request->labels,
                     ".npy: the correct class of each target, for logits"),
         OPTION_FLAG("exclude-self", 0, &fit->exclude_self,
@@ -443,7 +445,7 @@ static void free_import(struct import *import)
 
 int command_import_fit(int argc, char **argv)
 {
-    struct request request = {0};
+    struct request request = {.transform = -1};
     struct import import = {.request = &request};
     int status = parse(argc, argv, &request);
 

@@ -43,23 +43,6 @@ struct influence_job {
 
 /* ---- the command line ---- */
 
-static int interpret_transform(struct request *request)
-{
-    struct dms_fit_options *options = &request->options;
-
-    if (request->threshold && !tool_parse_real(request->threshold, &options->threshold))
-        return tool_fail_usage(name, "--threshold: '%s' is no number", request->threshold);
-    if (request->threshold && request->transform >= 0 &&
-        request->transform != DMS_TRANSFORM_CORRECT)
-        return tool_fail_usage(name, "--threshold is about correctness, and --transform %s is not",
-                               tool_transform_words[request->transform]);
-    if (request->threshold)
-        options->transform = DMS_TRANSFORM_CORRECT;
-    else if (request->transform >= 0)
-        options->transform = (enum dms_transform)request->transform;
-    return TOOL_CONTINUE;
-}
-
 /* Turns the words of the command line into options. */
 static int interpret(struct request *request)
 {
@@ -75,7 +58,7 @@ static int interpret(struct request *request)
     if (request->rows_used_given && options->rows_used == 0)
         return tool_fail_usage(name, "--rows-used: 0 models have no influences");
     options->exclude_self |= request->self != NULL;
-    return interpret_transform(request);
+    return tool_interpret_transform(name, request->transform, request->threshold, options);
 }
 
 static int parse(int argc, char **argv, struct request *request)

@@ -182,19 +182,24 @@ static void print_differences(const struct dms_evaluation *evaluation)
 }
 
 /* What of the column is scored. */
-static const char *transform_text(const struct dms_evaluation *evaluation)
+static void print_output(const struct dms_evaluation *evaluation)
 {
-    return evaluation->transform == DMS_TRANSFORM_MARGIN    ? "margins of "
-           : evaluation->transform == DMS_TRANSFORM_CORRECT ? "correctness of "
-                                                            : "";
+    if (evaluation->transform == DMS_TRANSFORM_CORRECT && evaluation->threshold != 0)
+        printf("whether %s is above %g", evaluation->output, evaluation->threshold);
+    else
+        printf("%s%s",
+               evaluation->transform == DMS_TRANSFORM_MARGIN    ? "margins of "
+               : evaluation->transform == DMS_TRANSFORM_CORRECT ? "correctness of "
+                                                                : "",
+               evaluation->output);
 }
 
 static void print_heading(const struct dms_evaluation *evaluation)
 {
     char targets[TOOL_HUMAN_BYTES], rows[TOOL_HUMAN_BYTES], masks[TOOL_HUMAN_BYTES];
 
-    printf("%s%s: %s target%s on %s held-out model%s", transform_text(evaluation),
-           evaluation->output, tool_human_count(evaluation->target_ct, targets),
+    print_output(evaluation);
+    printf(": %s target%s on %s held-out model%s", tool_human_count(evaluation->target_ct, targets),
            tool_plural(evaluation->target_ct), tool_human_count(evaluation->row_ct, rows),
            tool_plural(evaluation->row_ct));
     if (evaluation->repeated_ct > 0)

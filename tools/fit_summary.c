@@ -38,7 +38,7 @@ static void add_target(struct fit_summary *summary, const struct dms_fitted_targ
     summary->path_ended_ct += (target->flags & DMS_FITTED_PATH_ENDED) != 0;
     summary->last_lambda_ct += (target->flags & DMS_FITTED_LAST_LAMBDA) != 0;
     summary->refitted_ct += (target->flags & DMS_FITTED_REFITTED) != 0;
-    summary->mean_weight_ct += (double)target->weight_ct / (double)summary->target_ct;
+    summary->mean_weight_ct += (double)target->weight_ct; /* until all are added, their sum */
     if (target->gap > summary->worst_gap)
         summary->worst_gap = target->gap;
 }
@@ -82,6 +82,8 @@ int fit_summarize(const dms_fit *fit, struct fit_summary *summary)
             lambdas[lambda_ct++] = target.lambda;
     }
     if (code == 0) {
+        if (target_ct > 0)
+            summary->mean_weight_ct /= (double)target_ct;
         summary->weight_cts = quartiles_of(weight_cts, target_ct);
         summary->lambdas = quartiles_of(lambdas, lambda_ct);
         code = add_parts(fit, summary);

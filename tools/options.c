@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <dmstore.h>
+
 #include "npy_file.h"
 
 #define HELP_COLUMN 28
@@ -25,6 +27,22 @@
 const char *const tool_on_duplicate_words[] = {"error", "keep", "replace", NULL};
 
 const char *const tool_transform_words[] = {"none", "margin", "correct", NULL};
+
+int tool_interpret_transform(const char *command, int word, const char *threshold,
+                             struct dms_fit_options *fit)
+{
+    if (threshold && !tool_parse_real(threshold, &fit->threshold))
+        return tool_fail_usage(command, "--threshold: '%s' is no number", threshold);
+    if (threshold && word >= 0 && word != DMS_TRANSFORM_CORRECT)
+        return tool_fail_usage(command,
+                               "--threshold is about correctness, and --transform %s is not",
+                               tool_transform_words[word]);
+    if (threshold)
+        fit->transform = DMS_TRANSFORM_CORRECT;
+    else if (word >= 0)
+        fit->transform = (enum dms_transform)word;
+    return TOOL_CONTINUE;
+}
 
 void tool_list_free(struct tool_list *list)
 {

@@ -134,6 +134,13 @@ extern const char *const tool_on_duplicate_words[];
 /* The words of --transform, in the order of enum dms_transform. */
 extern const char *const tool_transform_words[];
 
+/* Sets what of a column `fit` is about from --transform (the number of its word, -1: not given) and
+ * --threshold (NULL: not given), which implies correctness. Returns TOOL_CONTINUE, or what to exit
+ * with when they are no pair. */
+struct dms_fit_options;
+int tool_interpret_transform(const char *command, int word, const char *threshold,
+                             struct dms_fit_options *fit);
+
 /* Checks the -o FILE (or NULL) of a command that writes a table as CSV, and that prints JSON
  * instead of its report when as_json: TOOL_CONTINUE, or TOOL_USAGE after an error was printed. */
 int tool_check_csv(const char *command, const char *path, bool as_json);

@@ -8,8 +8,8 @@
  *    all weights of one fit are equal.
  *  - cosine: of the two vectors of weights. Undefined where one is all zeros.
  *  - the examples that the k largest weights of both have in common. Positive weights come first,
- *    then examples without a weight, then negative weights; of equal ones the lower index. overlap
- * = common / k, jaccard = common / (2 k - common).
+ *    then examples without a weight, then negative weights; of equal ones the lower index.
+ *    overlap = common / k, jaccard = common / (2 k - common).
  *  - a_lds, b_lds: LDS (see dmstore/evaluate.h) of the weights of a, and of b, on the models that b
  *    has held out: how well a predicts the runs of b (the transfer and proxy-model studies), beside
  *    what b itself reaches.
@@ -84,8 +84,9 @@ struct dms_comparison {
  * both have held out: b's alone may have trained a. The caller ends *comparison with
  * dms_comparison_free.
  *
- * INVALID: the fits are of other numbers of examples or targets, have no target in common, or there
- * is no k so large; CONFLICT: their stores are about other data sets; else as dms_evaluate.
+ * INVALID: the fits are of other numbers of examples or targets, have no target in common, only one
+ * is of principal components, or there is no k so large; CONFLICT: their stores are about other
+ * data sets; else as dms_evaluate.
  */
 DMS_API int dms_compare(dms_snapshot *a_snapshot, dms_fit *a, dms_snapshot *b_snapshot, dms_fit *b,
                         const size_t *positions, size_t position_ct,

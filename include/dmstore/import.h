@@ -22,8 +22,8 @@ DMS_BEGIN_DECLS
  * labels and self must be given where it was made with them. The caller frees *header with
  * dms_fit_header_free.
  *
- * Errors as dms_fit_plan; INVALID: `like` is of another output, or needs labels or a map that is
- * not given; CONFLICT: they are not those that it was made with.
+ * Errors as dms_fit_plan; INVALID: `like` is of another output, of principal components, or needs
+ * labels or a map that is not given; CONFLICT: they are not those that it was made with.
  */
 DMS_API int dms_import_plan(dms_snapshot *snapshot, const struct dms_fit_options *options,
                             const dms_fit *like, struct dms_fit_header **header);

@@ -303,6 +303,11 @@ static bool same_store(const struct work *work)
                   dms_fit_get_header(work->fits[1])->store_uuid, 16) == 0;
 }
 
+static bool has_components(const struct dms_fit_header *header)
+{
+    return strcmp(dms_fit_method(header), "pca") == 0;
+}
+
 /* Sets work->result->unscored when there is nothing to score on. */
 static int find_reason(struct work *work)
 {
@@ -316,7 +321,7 @@ static int find_reason(struct work *work)
         code = dms_id_ranges_intersect(a->held_out.ranges, a->held_out.range_ct, b->held_out.ranges,
                                        b->held_out.range_ct, &common, &common_ct);
     free(common);
-    if (strcmp(dms_fit_method(a), "pca") == 0 || strcmp(dms_fit_method(b), "pca") == 0)
+    if (has_components(a))
         work->result->unscored = "principal components predict no output";
     else if (b->held_out.row_ct == 0)
         work->result->unscored = "the second fit has held out no models";
@@ -408,6 +413,12 @@ static int check(const struct work *work)
                         "fit %s is of %" PRIu64 " examples and %" PRIu64
                         " targets, fit %s of %" PRIu64 " and %" PRIu64 ": they cannot be compared",
                         a->name, a->example_ct, a->target_ct, b->name, b->example_ct, b->target_ct);
+    if (has_components(a) != has_components(b))
+        return dms_fail(DMS_ERR_INVALID,
+                        "fit %s has principal components of datamodels (method pca), and fit %s "
+                        "targets: component 0 is not target 0, and they cannot be compared",
+                        has_components(a) ? a->name : b->name,
+                        has_components(a) ? b->name : a->name);
     if (a_schema->digest_bytes > 0 && b_schema->digest_bytes > 0 &&
         (a_schema->digest_bytes != b_schema->digest_bytes ||
          memcmp(a_schema->digest, b_schema->digest, a_schema->digest_bytes) != 0))

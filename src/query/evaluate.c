@@ -408,6 +408,8 @@ static int keep_models(const struct work *work, size_t t, struct dms_target_mode
     const struct dms_held_out *held_out = &work->held_out;
     const float *outputs = work->block.outputs + t * held_out->row_ct;
     const float *predictions = work->block.predictions + t * held_out->row_ct;
+    const struct dms_fitted_target *fitted = &work->block.fitted[t];
+    double unit = dms_prediction_unit(fitted);
     size_t row = 0;
 
     models->ids = dms_alloc(held_out->row_ct, sizeof(*models->ids));
@@ -421,7 +423,7 @@ static int keep_models(const struct work *work, size_t t, struct dms_target_mode
                 continue;
             models->ids[models->model_ct] = held_out->ranges[i].first_id + k;
             models->outputs[models->model_ct] = outputs[row];
-            models->predictions[models->model_ct] = predictions[row];
+            models->predictions[models->model_ct] = (float)(fitted->bias + unit * predictions[row]);
             models->model_ct++;
         }
     }
@@ -440,6 +442,8 @@ static void score_target(struct work *work, struct dms_scorer *scorer, size_t t,
         size_t place = fit * block->target_ct + t;
 
         predictions[fit].values = block->predictions + place * row_ct;
+        predictions[fit].bias = block->fitted[place].bias;
+        predictions[fit].unit = dms_prediction_unit(&block->fitted[place]);
         predictions[fit].mean = block->fitted[place].mean;
         predictions[fit].no_level = work->result->fits[fit].is_of_another_number;
         predictions[fit].no_bias =

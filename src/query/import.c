@@ -45,6 +45,11 @@ static int plan_like(dms_snapshot *snapshot, const struct dms_fit_options *optio
     struct dms_fit_header made = *like;
     int code;
 
+    if (strcmp(dms_fit_method(like), "pca") == 0)
+        return dms_fail(DMS_ERR_INVALID,
+                        "fit %s has principal components of datamodels (method pca), which are no "
+                        "targets of %s: nothing can be scored like it",
+                        like->name, like->output);
     if (options->output && strcmp(options->output, like->output) != 0)
         return dms_fail(DMS_ERR_INVALID, "fit %s predicts column %s, not %s", like->name,
                         like->output, options->output);

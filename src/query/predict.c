@@ -4,6 +4,8 @@
  */
 #include "query/predict.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,17 +60,33 @@ size_t dms_predictor_bytes(size_t example_ct, size_t batch_rows)
            dms_lane_variant_get()->f32->workspace_bytes;
 }
 
+double dms_prediction_unit(const struct dms_fitted_target *target)
+{
+    double largest = 0;
+
+    for (size_t i = 0; i < target->weight_ct; i++) {
+        double size = fabs(target->weights[i]);
+
+        largest = size > largest ? size : largest;
+    }
+    if (!(largest > 0))
+        return 1;
+    return largest < DBL_MIN ? DBL_MIN : ldexp(1, ilogb(largest));
+}
+
 /* One addition a weight and row. */
 static void look_up(const struct dms_fitted_target *target, const uint8_t *masks,
                     size_t mask_stride_bytes, size_t row_ct, float *predictions)
 {
+    double factor = 1 / dms_prediction_unit(target); /* exact */
+
     for (size_t row = 0; row < row_ct; row++) {
         const uint8_t *mask = masks + row * mask_stride_bytes;
-        double sum = target->bias;
+        double sum = 0;
 
         for (size_t i = 0; i < target->weight_ct; i++) {
             uint32_t example = target->examples[i];
-            double either[2] = {0, target->weights[i]};
+            double either[2] = {0, target->weights[i] * factor};
 
             sum += either[mask[example >> 3] >> (example & 7) & 1];
         }
@@ -82,19 +100,14 @@ static void multiply(struct dms_predictor *predictor, const struct dms_fitted_ta
 {
     memset(predictor->weights, 0, predictor->example_ct * DMS_LANES * sizeof(float));
     for (size_t t = 0; t < target_ct; t++) {
+        double factor = 1 / dms_prediction_unit(&targets[t]);
+
         for (size_t i = 0; i < targets[t].weight_ct; i++)
             predictor->weights[(size_t)targets[t].examples[i] * DMS_LANES + t] =
-                (float)targets[t].weights[i];
+                (float)(targets[t].weights[i] * factor);
     }
     predictor->kernels->multiply(masks, row_ct, mask_stride_bytes, predictor->example_ct,
                                  predictor->weights, predictor->predictions, predictor->workspace);
-    for (size_t row = 0; row < row_ct; row++) {
-        for (size_t t = 0; t < target_ct; t++) {
-            float *prediction = &predictor->predictions[row * DMS_LANES + t];
-
-            *prediction = (float)(*prediction + targets[t].bias);
-        }
-    }
 }
 
 const float *dms_predict(struct dms_predictor *predictor, const struct dms_fitted_target *targets,

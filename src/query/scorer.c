@@ -301,7 +301,8 @@ static void score_fit(struct dms_scorer *scorer, const struct dms_prediction *pr
     scores[DMS_SCORE_LDS_AVERAGED] = averaged_lds(scorer, prediction->values);
     for (size_t i = 0; i < scorer->row_ct; i++) {
         float value = prediction->values[scorer->held_out->first_rows[scorer->masks[i]]];
-        double error = outputs[i] - value, deviation = outputs[i] - prediction->mean;
+        double error = outputs[i] - (prediction->bias + prediction->unit * value);
+        double deviation = outputs[i] - prediction->mean;
 
         scorer->values[i] = value;
         predictions[i] = value;

@@ -21,10 +21,11 @@ size_t dms_scorer_bytes(size_t row_ct, const struct dms_bootstrap *bootstrap);
 
 /* What the fits say about a target. */
 struct dms_prediction {
-    const float *values; /* one a held-out model */
-    double mean;         /* of the output over the models that it was fitted to */
-    bool no_level;       /* it is of another number than the outputs: no MSE, R^2 and OPT */
-    bool no_bias;        /* nothing but ranks counts: no Pearson and AUC either */
+    const float *values; /* one a held-out model; the prediction is bias + unit x value */
+    double bias, unit;
+    double mean;   /* of the output over the models that it was fitted to */
+    bool no_level; /* it is of another number than the outputs: no MSE, R^2 and OPT */
+    bool no_bias;  /* nothing but ranks counts: no Pearson and AUC either */
 };
 
 /*

@@ -31,7 +31,8 @@ struct dms_target_block {
                                          t; of increasing targets, the same for all fits */
     /* Of target t, model i at t * row_ct + i; NaN where the model does not count. */
     float *outputs;
-    /* Of fit f, target t, model i at (f * target_ct + t) * row_ct + i. */
+    /* Of fit f, target t, model i at (f * target_ct + t) * row_ct + i; sums of weights, as
+     * predict.h has them. */
     float *predictions;
     uint64_t *excluded_cts; /* models whose mask has the target's own example */
 };

@@ -153,6 +153,11 @@ check_error "k that is none" 2 "'5,0' is no list of numbers" dmstore compare fir
 check_error "an empty k" 2 "is no list" dmstore compare first.dms a b -k ''
 check_error "a fit that is not there" 1 "there is no fit 'c'" dmstore compare first.dms a c
 check_error "two outputs of one stream" 2 "cannot both be printed" dmstore compare first.dms a b --json -o -
+check "components of datamodels" dmstore embed first.dms a --pca 2 --name parts
+check_error "are no targets" 1 "fit parts has principal components of datamodels (method pca), and fit a targets" \
+    dmstore compare first.dms a parts
+check "two fits of components" dmstore compare first.dms parts parts
+check_printed "have no LDS" "no LDS: principal components predict no output"
 check_error "a fit too few" 2 "" dmstore compare first.dms a
 python <<'PYTHON'
 np.save("few.npy", np.ones((40, 3)))

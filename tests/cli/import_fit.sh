@@ -118,6 +118,34 @@ partly, main = json.load(open("partly.json"))["fits"]
 assert partly["without_bias"] == 1 and partly["defined"]["mse"] == 3 and main["defined"]["mse"] == 4
 assert partly["targets"][1]["mse"] is None and partly["targets"][1]["lds"] == main["targets"][1]["lds"]
 PYTHON
+import above --output y --weight dense/weight.npy --threshold 1.5 --holdout 60
+check "of a number above a threshold" dmstore eval run.dms above --bootstrap 0
+check_printed "says which" "whether y is above 1.5: 5 targets on 60 held-out models"
+check_error "with another transform" 2 "is about correctness" \
+    dmstore import-fit run.dms --name x --output y --weight dense/weight.npy --threshold 1 --transform margin
+check_error "a threshold beside another fit" 2 "cannot be given with it" \
+    dmstore import-fit run.dms --name x --like main --weight dense/weight.npy --threshold 1
+check_python "biases that are large beside the weights" <<'PYTHON'
+np.save("large_bias.npy", np.full(5, 7.3))
+PYTHON
+import tiny --like main --from dense --scale 1e-300
+import huge --like main --from dense --scale 1e300
+import slight --like main --from dense --scale 1e-10 --bias large_bias.npy
+check "any scale is scored" dmstore eval run.dms main tiny huge slight --json --bootstrap 0
+cp "$stdout_file" scales.json
+check_python "by the same ranks" <<'PYTHON'
+import json
+main, tiny, huge, slight = json.load(open("scales.json"))["fits"]
+outputs = np.load("y.npy").astype(float)[240:]
+for one, *others in zip(main["targets"], tiny["targets"], huge["targets"], slight["targets"]):
+    assert one["lds"] is None or one["lds"] > 0.3
+    for other in others:
+        assert one["lds"] == other["lds"] or abs(one["lds"] - other["lds"]) < 1e-3, (one, other)
+    if one["lds"] is not None:
+        y = outputs[:, one["target"]]
+        assert abs(one["pearson"] - others[2]["pearson"]) < 1e-5 and abs(one["auc"] - others[2]["auc"]) < 1e-3
+        assert abs(others[2]["mse"] / np.nanmean((y - 7.3) ** 2) - 1) < 1e-6
+PYTHON
 import halves --output y --weight halves.npy --targets-file picked.npy --scale 4
 check "integers are weights, too" python <<'PYTHON'
 np.save("ones.npy", np.ones((30, 5), np.int8))
@@ -232,6 +260,10 @@ check_output "nothing of all that is stored" 0 bash -c '"$0" fits run.dms | grep
 import unsorted --like main --indptr sparse/indptr.npy --indices unsorted.npy --data unsorted_data.npy --bias sparse/bias.npy
 dmstore export-fit run.dms unsorted -o unsorted --sparse >/dev/null
 check_same "examples in another order are sorted" sparse/data.npy unsorted/data.npy
+
+check "components" dmstore embed run.dms main --pca 2 --name parts
+check_error "are nothing to be scored like" 1 "has principal components of datamodels" \
+    dmstore import-fit run.dms --name x --like parts --weight dense/weight.npy
 
 check_error "no name" 2 "--name is missing" dmstore import-fit run.dms --output y --weight dense/weight.npy
 check_error "no column" 2 "--output is missing" dmstore import-fit run.dms --name x --weight dense/weight.npy

@@ -171,6 +171,8 @@ PYTHON
 # ---- real models -----------------------------------------------------------------------------------------------------------
 
 check "margins of digits" dmstore influence digits.dms --name infl --output test_margins --targets 0:60 --holdout 400
+check "what there is of them" dmstore fits digits.dms infl --json
+check_printed "all examples have a weight" '"mean_nnz": 1400,'
 check "their correctness" dmstore influence digits.dms --name infl01 --output test_margins --targets 0:60 --holdout 400 --threshold 0
 check "beside LASSO" dmstore eval digits.dms knn infl infl01 --json --bootstrap 200
 cp "$stdout_file" three.json

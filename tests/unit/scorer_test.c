@@ -140,8 +140,9 @@ static void draw_target(struct world *world)
 static struct dms_scorer *score(struct world *world, struct dms_scorer *scorer)
 {
     struct dms_prediction predictions[FITS] = {
-        {.values = world->predictions[0], .mean = 0.25},
+        {.values = world->predictions[0], .unit = 1, .mean = 0.25},
         {.values = world->predictions[1],
+         .unit = 1,
          .mean = 0.25,
          .no_level = world->no_level,
          .no_bias = world->no_bias},
@@ -557,7 +558,8 @@ static void test_predictions(uint32_t step)
     predictions = dms_predict(predictor, targets, LANES, masks, STRIDE, ROWS);
     for (size_t row = 0; row < ROWS; row++) {
         for (size_t t = 0; t < LANES; t++)
-            same &= near(predictions[row * DMS_LANES + t],
+            same &= near(targets[t].bias +
+                             dms_prediction_unit(&targets[t]) * predictions[row * DMS_LANES + t],
                          predict_plainly(&targets[t], masks + row * STRIDE), 1e-4);
     }
     ok(same, "predictions with every weight number %u", step);

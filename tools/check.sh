@@ -70,6 +70,7 @@ stage_asan() {
 stage_tsan() {
     configure CC=gcc --without-cuda --disable-shared --enable-sanitizers=thread CFLAGS="-O1 -g"
     export TSAN_OPTIONS="die_after_fork=0 ${TSAN_OPTIONS-}" # tests fork while they have threads
+    export OPENBLAS_NUM_THREADS=1 # the sanitizer cannot see how threads of that library wait for each other
     make -j"$jobs" check TESTS='$(thread_tests)'
 }
 

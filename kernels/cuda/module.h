@@ -52,17 +52,17 @@ enum dms_cuda_field {
     DMS_CUDA_STEP, /* of SAGA, or of a proximal step */
     DMS_CUDA_LAMBDA,
     DMS_CUDA_PUSH, /* of momentum */
-    /* sums of a pass */
+    /* of a pass: sums of residuals, and of the outputs' moments, which share the one of rows */
     DMS_CUDA_SUM_RESIDUAL,
     DMS_CUDA_SUM_SQUARE,
     DMS_CUDA_SUM_OUTPUT,
+    DMS_CUDA_CORRECTION, /* of the batch alone: sum of new minus old residuals */
     DMS_CUDA_SUM_ROWS,
-    DMS_CUDA_PIVOT, /* an output with weight, and moments about it */
-    DMS_CUDA_HAS_PIVOT,
     DMS_CUDA_MOMENT_1,
     DMS_CUDA_MOMENT_2,
     DMS_CUDA_NONFINITE,
-    DMS_CUDA_CORRECTION, /* of the batch: sum of new minus old residuals */
+    DMS_CUDA_PIVOT, /* an output with weight, about which moments are */
+    DMS_CUDA_HAS_PIVOT,
     /* sums over the examples */
     DMS_CUDA_NORM,
     DMS_CUDA_LARGEST,

@@ -5,6 +5,10 @@
  */
 #include "kernels/cuda/sums.h"
 
+/* Sums of all batches of a pass; that of the corrections is of one batch. */
+#define ALL_ADDED ~0u
+#define CORRECTION_ADDED (1u << (DMS_CUDA_CORRECTION - DMS_CUDA_SUM_RESIDUAL))
+
 struct rows_work {
     struct dms_cuda_panel panel;
     struct dms_cuda_batch batch;
@@ -79,25 +83,6 @@ DMS_KERNEL(moments_kernel, rows_work)
     finish_part(panel, sums, 4, 0);
 }
 
-/* The sums of moments, where the fields have them. */
-DMS_KERNEL(add_moments_kernel, rows_work)
-{
-    const struct dms_cuda_panel *panel = &work.panel;
-    uint32_t l = blockIdx.x * blockDim.x + threadIdx.x;
-    uint32_t part_ct = DMS_CUDA_PART_CT(work.batch.row_ct);
-    double sums[4] = {0};
-
-    if (l >= panel->stride)
-        return;
-    for (uint32_t f = 0; f < 4; f++)
-        for (uint32_t part = 0; part < part_ct; part++)
-            sums[f] += panel->partial[((size_t)f * DMS_CUDA_PARTS + part) * panel->stride + l];
-    FIELD(panel, DMS_CUDA_SUM_ROWS, l) += sums[0];
-    FIELD(panel, DMS_CUDA_MOMENT_1, l) += sums[1];
-    FIELD(panel, DMS_CUDA_MOMENT_2, l) += sums[2];
-    FIELD(panel, DMS_CUDA_NONFINITE, l) += sums[3];
-}
-
 DMS_KERNEL(weigh_kernel, rows_work)
 {
     const struct dms_cuda_panel *panel = &work.panel;
@@ -120,7 +105,7 @@ DMS_KERNEL(residuals_kernel, rows_work)
     double bias = FIELD(panel, DMS_CUDA_CENTRE, l) - FIELD(panel, DMS_CUDA_SHIFT, l);
     double mean = FIELD(panel, DMS_CUDA_MEAN, l);
     struct part part = part_of(work.batch.row_ct);
-    double sums[5] = {0}; /* residual, its square, with the output, weight, correction */
+    double sums[5] = {0}; /* residual, its square, with the output, correction, weight */
 
     for (uint32_t i = part.first + threadIdx.y; i < part.end; i += ROWS_Y) {
         size_t at = (size_t)i * panel->stride + l;
@@ -130,7 +115,7 @@ DMS_KERNEL(residuals_kernel, rows_work)
 
         if (lane.mode != DMS_CUDA_MODE_NONE && counts) {
             e = panel->products[at] + (bias - y);
-            sums[3] += 1;
+            sums[4] += 1;
         }
         sums[0] += e;
         sums[1] += e * e;
@@ -144,31 +129,11 @@ DMS_KERNEL(residuals_kernel, rows_work)
             if (lane.mode == DMS_CUDA_MODE_SAGA)
                 e = (double)(float)e - kept;
         }
-        sums[4] += e;
+        sums[3] += e;
         if (panel->residuals)
             panel->residuals[at] = e;
     }
     finish_part(panel, sums, 5, 0);
-}
-
-/* The sums of residuals; that of the corrections is of this batch alone. */
-DMS_KERNEL(add_residuals_kernel, rows_work)
-{
-    const struct dms_cuda_panel *panel = &work.panel;
-    uint32_t l = blockIdx.x * blockDim.x + threadIdx.x;
-    uint32_t part_ct = DMS_CUDA_PART_CT(work.batch.row_ct);
-    double sums[5] = {0};
-
-    if (l >= panel->stride)
-        return;
-    for (uint32_t f = 0; f < 5; f++)
-        for (uint32_t part = 0; part < part_ct; part++)
-            sums[f] += panel->partial[((size_t)f * DMS_CUDA_PARTS + part) * panel->stride + l];
-    FIELD(panel, DMS_CUDA_SUM_RESIDUAL, l) += sums[0];
-    FIELD(panel, DMS_CUDA_SUM_SQUARE, l) += sums[1];
-    FIELD(panel, DMS_CUDA_SUM_OUTPUT, l) += sums[2];
-    FIELD(panel, DMS_CUDA_SUM_ROWS, l) += sums[3];
-    FIELD(panel, DMS_CUDA_CORRECTION, l) = sums[4];
 }
 
 /* A thread makes one word. */
@@ -211,18 +176,16 @@ DMS_C_API int dms_cuda_add_moments(const struct dms_cuda_panel *panel,
                                    const struct dms_cuda_batch *batch, dms_cuda_stream *stream)
 {
     struct rows_work work = {*panel, *batch};
-    unsigned parts = DMS_CUDA_PART_CT(batch->row_ct), lane_blocks = DMS_BLOCKS(panel->stride, 64);
     int code;
 
     if (batch->row_ct == 0 || panel->stride == 0)
         return 0;
-    code = DMS_LAUNCH(pivot_kernel, lane_blocks, 1, 64, 1, stream, &work);
+    code = DMS_LAUNCH(pivot_kernel, DMS_BLOCKS(panel->stride, 64), 1, 64, 1, stream, &work);
     if (code == 0)
-        code = DMS_LAUNCH(moments_kernel, panel->stride / LANES_X, parts, LANES_X, ROWS_Y, stream,
-                          &work);
-    if (code == 0)
-        code = DMS_LAUNCH(add_moments_kernel, lane_blocks, 1, 64, 1, stream, &work);
-    return code;
+        code = DMS_LAUNCH(moments_kernel, panel->stride / LANES_X, DMS_CUDA_PART_CT(batch->row_ct),
+                          LANES_X, ROWS_Y, stream, &work);
+    return code == 0 ? fold_parts(panel, batch->row_ct, DMS_CUDA_SUM_ROWS, 4, 0, ALL_ADDED, stream)
+                     : code;
 }
 
 DMS_C_API int dms_cuda_weigh_rows(const struct dms_cuda_panel *panel,
@@ -246,8 +209,7 @@ DMS_C_API int dms_cuda_find_residuals(const struct dms_cuda_panel *panel,
         return 0;
     code = DMS_LAUNCH(residuals_kernel, panel->stride / LANES_X, DMS_CUDA_PART_CT(batch->row_ct),
                       LANES_X, ROWS_Y, stream, &work);
-    if (code == 0)
-        code = DMS_LAUNCH(add_residuals_kernel, DMS_BLOCKS(panel->stride, 64), 1, 64, 1, stream,
-                          &work);
-    return code;
+    return code == 0 ? fold_parts(panel, batch->row_ct, DMS_CUDA_SUM_RESIDUAL, 5, 0,
+                                  ALL_ADDED & ~CORRECTION_ADDED, stream)
+                     : code;
 }

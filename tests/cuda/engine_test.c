@@ -22,8 +22,7 @@ static uint64_t random_state = 4242;
 
 static double uniform(void)
 {
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(random_state >> 11) / 9007199254740992.0;
+    return matrix_uniform(&random_state);
 }
 
 /* ---- data ---- */
@@ -71,13 +70,11 @@ static void free_data(struct data *data)
 /* ---- solving ---- */
 
 struct answers {
+    struct matrix_stop stop; /* first: see matrix_source.h */
     size_t count;
     struct dms_fitted_target of[TARGET_MAX];
     double weights[TARGET_MAX][EXAMPLE_MAX], lambdas[TARGET_MAX][LAMBDA_MAX];
     struct dms_fit_placement placement;
-    uint64_t passes, stop_after;
-    void *state;
-    size_t state_bytes;
 };
 
 static int take_result(void *context, const struct dms_fitted_target *target)
@@ -94,25 +91,6 @@ static int take_result(void *context, const struct dms_fitted_target *target)
     return DMS_OK;
 }
 
-static int keep_state(void *context, const void *state, size_t state_bytes)
-{
-    struct answers *answers = context;
-
-    free(answers->state);
-    answers->state = malloc(state_bytes);
-    memcpy(answers->state, state, state_bytes);
-    answers->state_bytes = state_bytes;
-    return DMS_OK;
-}
-
-static int count_pass(void *context, const struct dms_fit_progress *progress)
-{
-    struct answers *answers = context;
-
-    (void)progress;
-    return ++answers->passes == answers->stop_after;
-}
-
 static void note_placement(void *context, const struct dms_fit_placement *placement)
 {
     ((struct answers *)context)->placement = *placement;
@@ -126,17 +104,17 @@ static int solve(const struct dms_problem *problem, const struct dms_engine *eng
                                         .thread_ct = 2,
                                         .memory_bytes = UINT64_C(256) << 20,
                                         .max_epochs = 5000,
-                                        .progress = count_pass,
+                                        .progress = matrix_count_call,
                                         .result = take_result,
                                         .divided = note_placement,
-                                        .save = keep_state,
+                                        .save = matrix_keep_state,
                                         .context = answers,
-                                        .state_bytes = answers->state_bytes};
-    void *state = malloc(answers->state_bytes + 1);
+                                        .state_bytes = answers->stop.state_bytes};
+    void *state = malloc(answers->stop.state_bytes + 1);
     int rc;
 
-    if (answers->state) {
-        memcpy(state, answers->state, answers->state_bytes);
+    if (answers->stop.state) {
+        memcpy(state, answers->stop.state, answers->stop.state_bytes);
         control.state = state;
     }
     rc = dms_saga_solve(problem, &control);
@@ -165,7 +143,7 @@ static void compare(const struct dms_problem *problem, const struct answers *cpu
     ok(cuda->count == problem->target_ct && certified_ct == cuda->count,
        "%s: all targets are certified", what);
     diag("largest gap %g, of lambdas %g, of weights %g, %" PRIu64 " and %" PRIu64 " passes", worst,
-         lambdas, difference, cpu->passes, cuda->passes);
+         lambdas, difference, cpu->stop.call_ct, cuda->stop.call_ct);
     ok(lambdas < 1e-5, "%s: the paths have the same lambdas", what);
     ok(difference < 4 * sqrt(problem->tolerance), "%s: the weights agree", what);
 }
@@ -180,8 +158,8 @@ static void test_problem(const struct dms_engine *engine, const struct dms_probl
         compare(problem, cpu, cuda, what);
     else
         diag("%s", dms_error_message());
-    free(cpu->state);
-    free(cuda->state);
+    free(cpu->stop.state);
+    free(cuda->stop.state);
     free(cpu);
     free(cuda);
 }
@@ -274,13 +252,13 @@ static void test_resume(const struct dms_engine *engine)
     matrix_problem(&data.matrix, &problem);
     problem.lambda_ct = 20;
     ok(solve(&problem, engine, whole) == DMS_OK, "a fit in one go");
-    parts->stop_after = whole->passes / 2;
+    parts->stop.stop_after = whole->stop.call_ct / 2;
     ok(solve(&problem, engine, parts) == DMS_ERR_INTERRUPTED, "stopped half way");
-    parts->stop_after = 0;
+    parts->stop.stop_after = 0;
     ok(solve(&problem, engine, parts) == DMS_OK, "and gone on with");
     ok(same_answers(whole, parts), "the result has the same bytes");
-    free(whole->state);
-    free(parts->state);
+    free(whole->stop.state);
+    free(parts->stop.state);
     free(whole);
     free(parts);
     free_data(&data);
@@ -310,7 +288,7 @@ static void test_memory(struct dms_engine *engine)
     ok(solve(&problem, engine, answers) == DMS_ERR_INVALID, "a card of too little memory");
     contains(dms_error_message(), "of CUDA device 0", "the message says whose memory");
     cuda->free_bytes = before;
-    free(answers->state);
+    free(answers->stop.state);
     free(answers);
     free_data(&data);
 }

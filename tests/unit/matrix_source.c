@@ -1,5 +1,5 @@
 /*
- * Batches from a matrix in memory.
+ * Batches from a matrix in memory; see matrix_source.h.
  */
 #include "matrix_source.h"
 
@@ -176,4 +176,33 @@ void matrix_problem(const struct matrix *matrix, struct dms_problem *problem)
                                     .context = (void *)(uintptr_t)matrix,
                                     .open = stream_open};
     memcpy(problem->row_ct, matrix->row_ct, sizeof problem->row_ct);
+}
+
+double matrix_uniform(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (double)(*state >> 11) / 9007199254740992.0;
+}
+
+int matrix_count_call(void *context, const struct dms_fit_progress *progress)
+{
+    struct matrix_stop *stop = context;
+
+    (void)progress;
+    return ++stop->call_ct == stop->stop_after;
+}
+
+int matrix_keep_state(void *context, const void *state, size_t state_bytes)
+{
+    struct matrix_stop *stop = context;
+    void *kept = realloc(stop->state, state_bytes);
+
+    if (!kept)
+        return DMS_ERR_NO_MEMORY;
+    memcpy(kept, state, state_bytes);
+    stop->state = kept;
+    stop->state_bytes = state_bytes;
+    return DMS_OK;
 }

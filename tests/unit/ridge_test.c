@@ -28,10 +28,7 @@ static uint64_t random_state = 99;
 
 static double uniform(void)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (double)(random_state >> 11) / 9007199254740992.0;
+    return matrix_uniform(&random_state);
 }
 
 static void make_data(struct data *data, size_t training_ct, size_t validation_ct,
@@ -218,15 +215,13 @@ static void test_gaps(const struct dms_lapack *lapack, struct dms_pool *pool, bo
 #define EXAMPLE_MAX 80
 
 struct answers {
+    struct matrix_stop stop; /* first: see matrix_source.h */
     size_t count;
     struct {
         double bias, lambda, gap, null_deviance;
         uint64_t row_ct, flags, path_ct;
         double weights[EXAMPLE_MAX];
     } of[TARGET_MAX];
-    uint64_t stop_after, calls;
-    uint8_t state[64];
-    size_t state_bytes;
 };
 
 static int take_result(void *context, const struct dms_fitted_target *target)
@@ -246,35 +241,18 @@ static int take_result(void *context, const struct dms_fitted_target *target)
     return DMS_OK;
 }
 
-static int keep_state(void *context, const void *state, size_t state_bytes)
-{
-    struct answers *answers = context;
-
-    memcpy(answers->state, state, state_bytes);
-    answers->state_bytes = state_bytes;
-    return DMS_OK;
-}
-
-static int count_call(void *context, const struct dms_fit_progress *progress)
-{
-    struct answers *answers = context;
-
-    (void)progress;
-    return ++answers->calls == answers->stop_after;
-}
-
 static int solve(const struct dms_problem *problem, unsigned thread_ct, struct answers *answers)
 {
     struct dms_solve_control control = {.thread_ct = thread_ct,
                                         .memory_bytes = UINT64_C(1) << 30,
-                                        .progress = count_call,
+                                        .progress = matrix_count_call,
                                         .result = take_result,
-                                        .save = keep_state,
+                                        .save = matrix_keep_state,
                                         .context = answers};
 
-    if (answers->state_bytes > 0) {
-        control.state = answers->state;
-        control.state_bytes = answers->state_bytes;
+    if (answers->stop.state_bytes > 0) {
+        control.state = answers->stop.state;
+        control.state_bytes = answers->stop.state_bytes;
     }
     return dms_ridge_solve(problem, &control);
 }
@@ -327,6 +305,7 @@ static void test_normal_equations(void)
     ok(worst < 1e-14, "the gradient is 0 (%.1e)", worst);
     ok(answers->of[1].weights[1] == 0 && answers->of[0].weights[1] != 0,
        "a target's own example has no weight");
+    free(answers->stop.state);
     free(answers);
     free_data(&data);
 }
@@ -349,18 +328,21 @@ static void test_same_bytes(double lambda)
     ok(solve(&data.problem, 3, &answers[1]) == DMS_OK &&
            memcmp(answers[0].of, answers[1].of, sizeof answers[0].of) == 0,
        "the same bytes with three");
-    answers[2].stop_after = answers[0].calls - 1;
-    ok(solve(&data.problem, 2, &answers[2]) == DMS_ERR_INTERRUPTED && answers[2].state_bytes == 8,
+    answers[2].stop.stop_after = answers[0].stop.call_ct - 1;
+    ok(solve(&data.problem, 2, &answers[2]) == DMS_ERR_INTERRUPTED &&
+           answers[2].stop.state_bytes == 8,
        "stopped in the last block: %s", dms_error_message());
-    answers[2].stop_after = 0;
+    answers[2].stop.stop_after = 0;
     answers[2].count = 0;
     ok(solve(&data.problem, 2, &answers[2]) == DMS_OK &&
            memcmp(answers[0].of, answers[2].of, sizeof answers[0].of) == 0,
        "going on gives the same");
     ok(answers[2].count == TARGET_MAX - 64, "and solves the last block only");
-    answers[2].state_bytes = 5;
+    answers[2].stop.state_bytes = 5;
     ok(solve(&data.problem, 2, &answers[2]) == DMS_ERR_CONFLICT, "a state that is none: %s",
        dms_error_message());
+    for (size_t i = 0; i < 3; i++)
+        free(answers[i].stop.state);
     free(answers);
     free_data(&data);
 }
@@ -386,6 +368,7 @@ static void test_refusals(void)
     ok(solve(&data.problem, 1, answers) == DMS_ERR_INVALID, "not positive definite: %s",
        dms_error_message());
     ok(answers->count == 0, "no results of any");
+    free(answers->stop.state);
     free(answers);
     free_data(&data);
 }

@@ -24,10 +24,7 @@ static uint64_t random_state = 12345;
 
 static double uniform(void)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (double)(random_state >> 11) / 9007199254740992.0;
+    return matrix_uniform(&random_state);
 }
 
 static double normal(void)
@@ -96,12 +93,9 @@ struct answer {
 };
 
 struct answers {
+    struct matrix_stop stop; /* first: see matrix_source.h */
     size_t count;
     struct answer of[TARGET_MAX];
-    /* To stop and go on: the pass after which the fit is stopped (0: never) and what was kept. */
-    uint64_t stop_after, passes;
-    uint8_t *state;
-    size_t state_bytes;
 };
 
 static int take_result(void *context, const struct dms_fitted_target *target)
@@ -122,33 +116,14 @@ static int take_result(void *context, const struct dms_fitted_target *target)
     return DMS_OK;
 }
 
-static int keep_state(void *context, const void *state, size_t state_bytes)
-{
-    struct answers *answers = context;
-
-    free(answers->state);
-    answers->state = malloc(state_bytes);
-    memcpy(answers->state, state, state_bytes);
-    answers->state_bytes = state_bytes;
-    return DMS_OK;
-}
-
-static int count_pass(void *context, const struct dms_fit_progress *progress)
-{
-    struct answers *answers = context;
-
-    (void)progress;
-    return ++answers->passes == answers->stop_after;
-}
-
 static int solve(const struct dms_problem *problem, unsigned thread_ct, struct answers *answers)
 {
     struct dms_solve_control control = {.thread_ct = thread_ct,
                                         .memory_bytes = UINT64_C(1) << 30,
                                         .max_epochs = 100000,
-                                        .progress = count_pass,
+                                        .progress = matrix_count_call,
                                         .result = take_result,
-                                        .save = keep_state,
+                                        .save = matrix_keep_state,
                                         .context = answers};
 
     return dms_saga_solve(problem, &control);
@@ -341,7 +316,7 @@ static void test_case(const char *name, size_t training_ct, size_t validation_ct
                answer->target.lambda == answer->lambdas[best],
            "%s, target %zu: the smallest validation error is chosen", name, j);
     }
-    free(answers->state);
+    free(answers->stop.state);
     free(answers);
     free_data(&data);
 }
@@ -369,7 +344,7 @@ static void test_row_weights(void)
         if (self[j] >= 0)
             ok(answers->of[j].weights[self[j]] == 0, "target %zu gives itself no weight", j);
     }
-    free(answers->state);
+    free(answers->stop.state);
     free(answers);
     free_data(&data);
 }
@@ -400,7 +375,7 @@ static void test_constants(void)
     ok(answers->of[2].target.weight_ct == 0 && answers->of[2].target.bias == 0 &&
            answers->of[2].target.row_ct == 0,
        "a target without outputs has no rows and no weights");
-    free(answers->state);
+    free(answers->stop.state);
     free(answers);
     free_data(&data);
 }
@@ -425,7 +400,7 @@ static void test_two_models(void)
         ok(answers->of[j].target.chosen == 99 && answers->of[j].target.lambda > 0,
            "without validation models the last lambda is taken");
     }
-    free(answers->state);
+    free(answers->stop.state);
     free(answers);
     free_data(&data);
 }
@@ -456,16 +431,16 @@ static void test_determinism(double tolerance)
     matrix_problem(&data.matrix, &problem);
     problem.tolerance = tolerance;
     ok(solve(&problem, 1, whole) == DMS_OK, "tolerance %g: solved in %" PRIu64 " passes", tolerance,
-       whole->passes);
+       whole->stop.call_ct);
     for (unsigned thread_ct = 2; thread_ct <= 5; thread_ct += 3) {
         struct answers *again = calloc(1, sizeof *again);
 
         ok(solve(&problem, thread_ct, again) == DMS_OK && same_answers(whole, again, TARGET_MAX),
            "the same bytes from %u threads", thread_ct);
-        free(again->state);
+        free(again->stop.state);
         free(again);
     }
-    for (size_t i = 0; i < sizeof stops / sizeof *stops && stops[i] < whole->passes; i++) {
+    for (size_t i = 0; i < sizeof stops / sizeof *stops && stops[i] < whole->stop.call_ct; i++) {
         struct answers *part = calloc(1, sizeof *part);
         struct dms_solve_control control = {.thread_ct = 2,
                                             .memory_bytes = UINT64_C(1) << 30,
@@ -473,17 +448,17 @@ static void test_determinism(double tolerance)
                                             .result = take_result,
                                             .context = part};
 
-        part->stop_after = stops[i];
+        part->stop.stop_after = stops[i];
         ok(solve(&problem, 2, part) == DMS_ERR_INTERRUPTED, "stopped after pass %" PRIu64,
            stops[i]);
-        control.state = part->state;
-        control.state_bytes = part->state_bytes;
+        control.state = part->stop.state;
+        control.state_bytes = part->stop.state_bytes;
         ok(dms_saga_solve(&problem, &control) == DMS_OK && same_answers(whole, part, TARGET_MAX),
            "the same bytes when it goes on");
-        free(part->state);
+        free(part->stop.state);
         free(part);
     }
-    free(whole->state);
+    free(whole->stop.state);
     free(whole);
     free_data(&data);
 }
@@ -497,7 +472,7 @@ static void test_polishing_memory(void)
     struct dms_solve_control control = {.thread_ct = 1,
                                         .memory_bytes = UINT64_C(4) << 20,
                                         .max_epochs = 100000,
-                                        .progress = count_pass,
+                                        .progress = matrix_count_call,
                                         .result = take_result,
                                         .context = little};
 
@@ -509,7 +484,7 @@ static void test_polishing_memory(void)
     ok(solve(&problem, 1, much) == DMS_OK, "with much memory");
     ok(dms_saga_solve(&problem, &control) == DMS_OK, "with little");
     ok(same_answers(much, little, TARGET_MAX), "the same bytes");
-    free(much->state);
+    free(much->stop.state);
     free(much);
     free(little);
     free_data(&data);
@@ -530,19 +505,19 @@ static void test_bad_checkpoints(void)
     make_data(&data, 200, 40, 20, 3, 0.5);
     pack(&data);
     matrix_problem(&data.matrix, &problem);
-    answers->stop_after = 30;
+    answers->stop.stop_after = 30;
     (void)solve(&problem, 1, answers);
-    control.state = answers->state;
-    for (size_t bytes = 0; bytes < answers->state_bytes; bytes += 13) {
+    control.state = answers->stop.state;
+    for (size_t bytes = 0; bytes < answers->stop.state_bytes; bytes += 13) {
         control.state_bytes = bytes;
         if (dms_saga_solve(&problem, &control) >= 0)
             ok(false, "a checkpoint cut to %zu bytes was taken", bytes);
     }
     problem.target_ct = 2;
-    control.state_bytes = answers->state_bytes;
+    control.state_bytes = answers->stop.state_bytes;
     ok(dms_saga_solve(&problem, &control) == DMS_ERR_CONFLICT,
        "a checkpoint of other targets is refused: %s", dms_error_message());
-    free(answers->state);
+    free(answers->stop.state);
     free(answers);
     free_data(&data);
 }
@@ -602,7 +577,7 @@ static void test_refusals(void)
     ok(solve(&problem, 1, answers) == DMS_ERR_INVALID, "rising lambdas: %s", dms_error_message());
     problem.lambdas = zero;
     ok(solve(&problem, 1, answers) == DMS_ERR_INVALID, "lambda 0: %s", dms_error_message());
-    free(answers->state);
+    free(answers->stop.state);
     free(answers);
     free_data(&data);
 }

@@ -288,15 +288,7 @@ dmstore ingest gone.dms --masks one.npy --output y=one_y.npy --first-id 800 >/de
 check_error "that is refused" 1 "fit main" dmstore eval gone.dms main
 
 # Held-out models of another subset size.
-check_python "masks of two sizes" <<'PYTHON'
-random = np.random.default_rng(2)
-masks = np.argsort(random.random((120, 20)), axis=1) < np.where(np.arange(120) < 100, 10, 5)[:, None]
-np.save("masks.npy", masks)
-np.save("y.npy", (masks[:, :1] + random.normal(size=(120, 1)) / 4).astype(np.float32))
-PYTHON
-dmstore create sizes.dms --examples 20 --output y:1:f32 >/dev/null
-dmstore ingest sizes.dms --masks masks.npy --output y=y.npy >/dev/null
-dmstore fit sizes.dms --output y --name main --holdout 20 --validation 20 >/dev/null
+fit_two_sizes "masks of two sizes"
 check "another subset size" dmstore eval sizes.dms main
 check_error "is extrapolation" 0 "have 5 examples, those of training 10: these predictions extrapolate" \
     dmstore eval sizes.dms main

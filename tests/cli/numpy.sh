@@ -48,3 +48,17 @@ def same(got, wanted, tolerance=1e-9):
     return abs(got - wanted) <= tolerance * (1 + abs(wanted))
 PYTHON
 }
+
+# fit_two_sizes DESCRIPTION: a store sizes.dms of 120 models with a fit main, trained on subsets of 10 of 20 examples; those that
+# it has held out have 5.
+fit_two_sizes() {
+    check_python "$1" <<'PYTHON'
+random = np.random.default_rng(2)
+masks = np.argsort(random.random((120, 20)), axis=1) < np.where(np.arange(120) < 100, 10, 5)[:, None]
+np.save("masks.npy", masks)
+np.save("y.npy", (masks[:, :1] + random.normal(size=(120, 1)) / 4).astype(np.float32))
+PYTHON
+    dmstore create sizes.dms --examples 20 --output y:1:f32 >/dev/null
+    dmstore ingest sizes.dms --masks masks.npy --output y=y.npy >/dev/null
+    dmstore fit sizes.dms --output y --name main --holdout 20 --validation 20 >/dev/null
+}

@@ -102,15 +102,7 @@ check_line "is said to be of so many" "many.html: fit main, 10,000 targets, 5 of
 check "is below a megabyte" test "$(stat -c %s many.html)" -lt 1000000
 check_error "all of which cannot be shown" 1 "a page has room for 24" dmstore report many.dms main -o x.html --target all
 
-check_python "held-out models of another size" <<'PYTHON'
-random = np.random.default_rng(2)
-masks = np.argsort(random.random((120, 20)), axis=1) < np.where(np.arange(120) < 100, 10, 5)[:, None]
-np.save("masks.npy", masks)
-np.save("y.npy", (masks[:, :1] + random.normal(size=(120, 1)) / 4).astype(np.float32))
-PYTHON
-dmstore create sizes.dms --examples 20 --output y:1:f32 >/dev/null
-dmstore ingest sizes.dms --masks masks.npy --output y=y.npy >/dev/null
-dmstore fit sizes.dms --output y --name main --holdout 20 --validation 20 >/dev/null
+fit_two_sizes "held-out models of another size"
 check_error "are an extrapolation" 0 "the held-out masks have 5 examples, those of training 10" \
     dmstore report sizes.dms main -o sizes.html
 check "and the page says so" grep -q "the predictions extrapolate" sizes.html

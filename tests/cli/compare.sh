@@ -4,14 +4,11 @@
 . "$(dirname "$0")/tap.sh"
 . "$DMSTORE_SOURCE_DIR/tests/cli/numpy.sh"
 
+correlations
 cat >reference.py <<'PYTHON'
 import json
 import numpy as np
-
-def ranks(x):
-    """Average ranks."""
-    values, places, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[places]
+from correlations import ranks
 
 def correlation(x, y):
     return None if (x == x[0]).all() or (y == y[0]).all() else np.corrcoef(x, y)[0, 1]

@@ -66,7 +66,7 @@ static void print_plot(FILE *file, const void *context)
 static void check_ticks(struct svg_axis axis, const char *const *labels, size_t label_ct,
                         const char *what)
 {
-    struct svg_plot plot = {.x = axis, .y = {"y", 0, 1, false}};
+    struct svg_plot plot = {.x = axis, .y = {.label = "y", .high = 1}};
     char *text = printed(print_plot, &plot), wanted[100];
     size_t tick_ct = 0;
     bool all = true;

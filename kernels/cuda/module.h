@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DMS_CUDA_MODULE_VERSION 1
+#define DMS_CUDA_MODULE_VERSION 2
 /* The function that a module exports: const struct dms_cuda_module *dms_cuda_module_get(void). */
 #define DMS_CUDA_MODULE_SYMBOL "dms_cuda_module_get"
 
@@ -165,6 +165,18 @@ struct dms_cuda_pairs {
     uint64_t *counts;
 };
 
+/*
+ * counts[i * b_ct + j] = rows that have both column i of panel a and column j of panel b. A panel
+ * has packed columns one after the other: row r is bit r % 64 of word r / 64 of a column's word_ct,
+ * a multiple of DMS_CUDA_COLUMN_WORDS; words behind the rows are 0. Below 2^31 rows.
+ */
+struct dms_cuda_column_pairs {
+    const uint64_t *a, *b;
+    uint32_t word_ct, a_ct, b_ct;
+    uint32_t *counts; /* a_ct x b_ct */
+};
+#define DMS_CUDA_COLUMN_WORDS 8
+
 struct dms_cuda_device_info {
     char name[128];
     int major, minor; /* compute capability */
@@ -269,6 +281,10 @@ struct dms_cuda_module {
     int (*count_pairs)(const struct dms_cuda_pairs *pairs, dms_cuda_stream *stream);
     /* The same by binary tensor cores, which cards of compute capability 8 and 9 have. */
     int (*count_pairs_mma)(const struct dms_cuda_pairs *pairs, dms_cuda_stream *stream);
+    /* Counts of many pairs: by binary tensor cores, and by those for bytes, which all cards have.
+     */
+    int (*count_columns_b1)(const struct dms_cuda_column_pairs *pairs, dms_cuda_stream *stream);
+    int (*count_columns_s8)(const struct dms_cuda_column_pairs *pairs, dms_cuda_stream *stream);
 };
 
 typedef const struct dms_cuda_module *dms_cuda_module_function(void);

@@ -177,6 +177,29 @@ struct dms_cuda_column_pairs {
 };
 #define DMS_CUDA_COLUMN_WORDS 8
 
+/* Instructions whose speed is measured with nothing around them. */
+enum dms_cuda_unit {
+    DMS_CUDA_UNIT_F16, /* tensor cores: float16, sums in float */
+    DMS_CUDA_UNIT_S8,  /* bytes */
+    DMS_CUDA_UNIT_B1,  /* bits, AND and popcount */
+    DMS_CUDA_UNIT_F64, /* doubles, without tensor cores */
+};
+
+/*
+ * block_ct blocks of DMS_CUDA_CEILING_THREADS threads each repeat an instruction step_ct times
+ * DMS_CUDA_CEILING_CHAINS. sums[i] of thread i: what the warp's instructions give it when all
+ * factors are 1, added up: per instruction 64 (F16), 128 (S8), 1024 (B1) or 1 (F64), which is also
+ * the multiply-adds of a thread.
+ */
+struct dms_cuda_ceiling {
+    enum dms_cuda_unit unit;
+    uint32_t block_ct, step_ct;
+    double one;   /* 1, which a compiler shall not know */
+    double *sums; /* block_ct x DMS_CUDA_CEILING_THREADS */
+};
+#define DMS_CUDA_CEILING_THREADS 256
+#define DMS_CUDA_CEILING_CHAINS 8
+
 struct dms_cuda_device_info {
     char name[128];
     int major, minor; /* compute capability */
@@ -285,6 +308,9 @@ struct dms_cuda_module {
      */
     int (*count_columns_b1)(const struct dms_cuda_column_pairs *pairs, dms_cuda_stream *stream);
     int (*count_columns_s8)(const struct dms_cuda_column_pairs *pairs, dms_cuda_stream *stream);
+
+    /* For benchmarks. */
+    int (*run_ceiling)(const struct dms_cuda_ceiling *ceiling, dms_cuda_stream *stream);
 };
 
 typedef const struct dms_cuda_module *dms_cuda_module_function(void);

@@ -299,6 +299,32 @@ static void test_all_columns(bool in_bits)
         test_columns(sizes[i][0], sizes[i][1], sizes[i][2], in_bits);
 }
 
+/* ---- ceilings ---- */
+
+/* The sums tell that each instruction was done as often as it counts for. */
+static void test_ceiling(enum dms_cuda_unit unit, double each, const char *name)
+{
+    struct dms_cuda_ceiling ceiling = {.unit = unit, .block_ct = 2, .step_ct = 5, .one = 1};
+    size_t thread_ct = ceiling.block_ct * DMS_CUDA_CEILING_THREADS, wrong_ct = 0;
+    double *sums = malloc(thread_ct * sizeof *sums);
+
+    ceiling.sums = device_doubles(thread_ct);
+    device_check(module->run_ceiling(&ceiling, stream), "a ceiling");
+    device_read(sums, ceiling.sums, thread_ct * sizeof *sums);
+    for (size_t i = 0; i < thread_ct; i++)
+        wrong_ct += sums[i] != each * ceiling.step_ct * DMS_CUDA_CEILING_CHAINS;
+    ok(wrong_ct == 0, "%s is repeated as often as asked for", name);
+    free(sums);
+}
+
+static void test_ceilings(void)
+{
+    test_ceiling(DMS_CUDA_UNIT_F16, 64, "the instruction for halves");
+    test_ceiling(DMS_CUDA_UNIT_S8, 128, "the instruction for bytes");
+    test_ceiling(DMS_CUDA_UNIT_B1, 1024, "the instruction for bits");
+    test_ceiling(DMS_CUDA_UNIT_F64, 1, "the instruction for doubles");
+}
+
 /* ---- models ---- */
 
 static void check_models(const struct dms_cuda_panel *panel, const double *weights, uint32_t first,
@@ -384,6 +410,7 @@ int main(void)
     }
     test_all_columns(true);
     test_all_columns(false);
+    test_ceilings();
     test_models(1);
     test_models(300);
     device_close();

@@ -23,6 +23,17 @@ fi
 digits_run
 export DMSTORE_CUDA_MODULE=$module
 
+tests=(products_test steps_test pairs_test engine_test)
+lambda_ct=30
+digit_targets=0:60
+digit_lambdas=40
+if [ -n "${DMSTORE_GPU_REHEARSAL-}" ]; then
+    tests=(products_test steps_test)
+    lambda_ct=2
+    digit_targets=0:1
+    digit_lambdas=2
+fi
+
 # ---- kernels and engine ---------------------------------------------------------------------------------------------------
 
 sanitizer=$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer)
@@ -39,22 +50,13 @@ check_clean() {
 }
 
 export DMSTORE_TEST_MODULE=$module
-for test in products_test steps_test pairs_test engine_test; do
+for test in "${tests[@]}"; do
     check "$test on the card" "$DMSTORE_BUILD_DIR/tests/cuda/$test"
     check_clean "$test" "$DMSTORE_BUILD_DIR/tests/cuda/$test"
 done
 
 # ---- fits -----------------------------------------------------------------------------------------------------------------
 
-if [ -z "${DMSTORE_GPU_REHEARSAL-}" ]; then
-    lambda_ct=30
-    digit_targets=0:60
-    digit_lambdas=40
-else
-    lambda_ct=2
-    digit_targets=0:1
-    digit_lambdas=2
-fi
 check "a store" make_store base
 check_both "LASSO" base plain --output y --tol 1e-6
 check_both "models left out of targets" base self --output seen --exclude-self --tol 1e-6

@@ -114,15 +114,15 @@ static bool counts_rows(size_t example_ct, uint64_t row_ct, uint64_t device_byte
 
 static bool counts_small_panels(void)
 {
-    return counts_rows(150, 700, 16000, 18);
+    return counts_rows(90, 700, 12320, 22);
 }
 
 static void test_counts(const char *how)
 {
     setenv("DMS_CUDA_PAIRS", how, 1);
     ok(counts_rows(150, 700, 0, 150), "in %s, all on the device at once", how);
-    ok(counts_small_panels(), "in %s, 5 of 9 panels on the device", how);
-    ok(counts_rows(31, 130, 2 * 4 + 2 * 64, 1), "in %s, panels of one example, two of them", how);
+    ok(counts_small_panels(), "in %s, 3 of 5 panels on the device", how);
+    ok(counts_rows(17, 130, 2 * 4 + 2 * 64, 1), "in %s, panels of one example, two of them", how);
     ok(counts_rows(1, 1, 0, 1), "in %s, one example in one row", how);
     ok(counts_rows(20, 0, 0, 20), "in %s, no rows", how);
     ok(counts_rows(0, 64, 0, 1), "in %s, no examples", how);
@@ -208,7 +208,7 @@ static void test_stand_in(void)
 {
     static const char *const losses[] = {"lost=1", "lost=2", "lost=9", "lost=60", "lost=400"};
 
-    for (unsigned seed = 2; seed < 8; seed++) {
+    for (unsigned seed = 2; seed < 6; seed++) {
         char settings[32];
 
         snprintf(settings, sizeof settings, "seed=%u", seed);

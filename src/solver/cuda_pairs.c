@@ -17,8 +17,8 @@
 #include "solver/cuda_device.h"
 #include "solver/packed_rows.h"
 
-/* Examples of a panel, at most: a power of two, since it is halved where memory is little. Counting
- * 4,096 x 4,096 pairs takes a card longer than the columns of a panel take over PCIe. */
+/* Examples of a panel, at most: a power of two, since it is halved where memory is little. To count
+ * 4,096 x 4,096 pairs in bytes should take a card twice as long as a panel takes over PCIe. */
 #define SIDE_MAX 4096
 #define STAGING_BYTES ((size_t)16 << 20)
 #define STAGING_PIECES 4

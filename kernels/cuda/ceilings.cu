@@ -21,13 +21,13 @@
                                                                      \
         for (uint32_t step = 0; step < work.step_ct; step++)         \
             DMS_UNROLL                                               \
-        for (uint32_t i = 0; i < CHAINS; i++)                        \
-            instruction(chains[i], a, ones, ones);                   \
+            for (uint32_t i = 0; i < CHAINS; i++)                    \
+                instruction(chains[i], a, ones, ones);               \
         DMS_UNROLL                                                   \
         for (uint32_t i = 0; i < CHAINS; i++)                        \
             DMS_UNROLL                                               \
-        for (uint32_t e = 0; e < 4; e++)                             \
-            sum += (double)chains[i][e];                             \
+            for (uint32_t e = 0; e < 4; e++)                         \
+                sum += (double)chains[i][e];                         \
         work.sums[(size_t)blockIdx.x * THREADS + threadIdx.x] = sum; \
     }
 
@@ -41,8 +41,8 @@ DMS_KERNEL_BOUNDED(f64_kernel, dms_cuda_ceiling, THREADS)
 
     for (uint32_t step = 0; step < work.step_ct; step++)
         DMS_UNROLL
-    for (uint32_t i = 0; i < CHAINS; i++)
-        chains[i] = fma(work.one, work.one, chains[i]);
+        for (uint32_t i = 0; i < CHAINS; i++)
+            chains[i] = fma(work.one, work.one, chains[i]);
     DMS_UNROLL
     for (uint32_t i = 0; i < CHAINS; i++)
         sum += chains[i];

@@ -80,12 +80,12 @@ DMS_DEVICE void count_bits(column_words *columns, const struct warp_place *place
     DMS_UNROLL
     for (uint32_t m = 0; m < TILES_A; m++)
         DMS_UNROLL
-    for (uint32_t i = 0; i < 2; i++) {
-        uint64_t word = *word_place(columns, place->a + 16 * m + 8 * i + place->g, w);
+        for (uint32_t i = 0; i < 2; i++) {
+            uint64_t word = *word_place(columns, place->a + 16 * m + 8 * i + place->g, w);
 
-        a[m][i] = (uint32_t)word;
-        a[m][i + 2] = (uint32_t)(word >> 32);
-    }
+            a[m][i] = (uint32_t)word;
+            a[m][i + 2] = (uint32_t)(word >> 32);
+        }
     DMS_UNROLL
     for (uint32_t n = 0; n < TILES_B; n++) {
         uint64_t word = *word_place(columns, A_SIDE + place->b + 8 * n + place->g, w);
@@ -112,9 +112,10 @@ DMS_DEVICE void count_bytes(column_words *columns, const struct warp_place *plac
     DMS_UNROLL
     for (uint32_t m = 0; m < TILES_A; m++)
         DMS_UNROLL
-    for (uint32_t i = 0; i < 2; i++)
-        a_bits[m][i] = (uint32_t)(*word_place(columns, place->a + 16 * m + 8 * i + place->g, w) >>
-                                  (32 * half));
+        for (uint32_t i = 0; i < 2; i++)
+            a_bits[m][i] =
+                (uint32_t)(*word_place(columns, place->a + 16 * m + 8 * i + place->g, w) >>
+                           (32 * half));
     DMS_UNROLL
     for (uint32_t n = 0; n < TILES_B; n++)
         b_bits[n] = (uint32_t)(*word_place(columns, A_SIDE + place->b + 8 * n + place->g, w) >>
@@ -126,13 +127,13 @@ DMS_DEVICE void count_bytes(column_words *columns, const struct warp_place *plac
         DMS_UNROLL
         for (uint32_t m = 0; m < TILES_A; m++)
             DMS_UNROLL
-        for (uint32_t i = 0; i < 4; i++)
-            a[m][i] = spread(a_bits[m][i % 2], j + i / 2);
+            for (uint32_t i = 0; i < 4; i++)
+                a[m][i] = spread(a_bits[m][i % 2], j + i / 2);
         DMS_UNROLL
         for (uint32_t n = 0; n < TILES_B; n++)
             DMS_UNROLL
-        for (uint32_t m = 0; m < TILES_A; m++)
-            DMS_MMA_S8(sums[m][n], a[m], spread(b_bits[n], j), spread(b_bits[n], j + 1));
+            for (uint32_t m = 0; m < TILES_A; m++)
+                DMS_MMA_S8(sums[m][n], a[m], spread(b_bits[n], j), spread(b_bits[n], j + 1));
     }
 }
 
@@ -142,15 +143,15 @@ DMS_DEVICE void store_counts(const struct dms_cuda_column_pairs *work,
     DMS_UNROLL
     for (uint32_t m = 0; m < TILES_A; m++)
         DMS_UNROLL
-    for (uint32_t n = 0; n < TILES_B; n++)
-        DMS_UNROLL
-    for (uint32_t i = 0; i < 4; i++) {
-        uint32_t a = blockIdx.x * A_SIDE + place->a + 16 * m + 8 * (i / 2) + place->g;
-        uint32_t b = blockIdx.y * B_SIDE + place->b + 8 * n + 2 * place->t + i % 2;
+        for (uint32_t n = 0; n < TILES_B; n++)
+            DMS_UNROLL
+            for (uint32_t i = 0; i < 4; i++) {
+                uint32_t a = blockIdx.x * A_SIDE + place->a + 16 * m + 8 * (i / 2) + place->g;
+                uint32_t b = blockIdx.y * B_SIDE + place->b + 8 * n + 2 * place->t + i % 2;
 
-        if (a < work->a_ct && b < work->b_ct)
-            work->counts[(size_t)a * work->b_ct + b] = (uint32_t)sums[m][n][i];
-    }
+                if (a < work->a_ct && b < work->b_ct)
+                    work->counts[(size_t)a * work->b_ct + b] = (uint32_t)sums[m][n][i];
+            }
 }
 
 /* A step of bytes is a loop: with all of it in one piece, there are not enough registers. */

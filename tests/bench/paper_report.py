@@ -27,7 +27,7 @@ def print_head(report):
           f"{setting['memory']}")
     print(f"size: {size}{setting['models']:,} models ({setting['validation']:,} of them validate), {setting['held_out']:,} "
           f"held out, d = {setting['examples']:,}, n = {setting['targets']:,}, alpha {setting['alpha']}; {setting['lambdas']} "
-          f"lambdas, solver {setting['solver']}, tolerance {setting['tol']}")
+          f"lambdas down to {setting['lambda_min_ratio']} of the largest, solver {setting['solver']}, tolerance {setting['tol']}")
     print()
 
 
@@ -107,12 +107,13 @@ def print_extrapolated(report):
           f"{' and '.join(EXTRAPOLATED)} times {factor:.4g}, what does not depend on the targets as measured; memory is not "
           "extrapolated:")
     print()
-    print("| stage | wall, extrapolated |")
-    print("|---|---|")
+    print("| stage | wall, extrapolated | processors, extrapolated |")
+    print("|---|---|---|")
     for stage in report["stages"]:
         if stage["stage"] in ("gram", *EXTRAPOLATED):
             times = factor if stage["stage"] in EXTRAPOLATED else 1
-            print(f"| {stage['stage']} | {number(times * stage['seconds'])} s |")
+            print(f"| {stage['stage']} | {number(times * stage['seconds'])} s | "
+                  f"{number(times * stage['processor_seconds'])} s |")
     print()
 
 

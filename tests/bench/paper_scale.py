@@ -2,7 +2,7 @@
 
     paper_scale.py --build DIR [--small | --fmow | --cifar] [--models M] [--examples D] [--targets N] [--held-out H]
                    [--validation V] [--alpha A] [--seed S] [--support LEAST:MOST] [--solver saga|gram] [--lambdas K]
-                   [--tol T] [--memory BYTES] [--threads N] [--codec CODEC] [--direct] [--directory DIR]
+                   [--lambda-min-ratio R] [--tol T] [--memory BYTES] [--threads N] [--codec CODEC] [--direct] [--directory DIR]
                    [--stop-after STAGE] [--json FILE]
 
 Sizes: --small (seconds), --fmow (150,000 models, d 21,404, n 3,138), --cifar (300,000, d 50,000, n 10,000), each with
@@ -11,10 +11,11 @@ printed in a table of its own, as extrapolated.
 
 Stages: *generate* makes masks (one byte a bit) and float16 outputs with planted datamodels as .npy files (see planted.h;
 the R^2 of the targets are spread over 0.05 to 0.7), with --direct a store at once; *ingest* creates a store and takes the
-files in, which are then removed; *gram* (of --solver gram) counts pairs; *fit* solves K lambdas for each target, chooses
-one, refits; *eval* scores on the held-out models. Then, beside the table, the planted weights are scored in the same
-way (the oracle). Each stage is one or two commands, of which are taken the seconds on the wall and of the processors, and
-the most anonymous and resident memory (RssAnon, looked at every 0.1 s, and VmHWM).
+files in, which are then removed; *gram* (of --solver gram, where there is `dmstore gram`; else fit does it) counts pairs
+of examples; *fit* solves K lambdas for each target, chooses one, refits; *eval* scores on the held-out models. Then, beside
+the table, the planted weights are scored in the same way (the oracle). Each stage is one or two commands, of which are
+taken the seconds on the wall and of the processors, and the most anonymous and resident memory (RssAnon, looked at every
+0.1 s, and VmHWM).
 
 With --directory everything is kept there: the same command goes on where it was stopped, at the stage and, within a fit,
 at its checkpoint; log.txt tells what was run when. Seconds of all attempts are added up. Without it, a directory below
@@ -25,6 +26,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -68,6 +70,7 @@ def read_arguments(words=None):
     parser.add_argument("--support", help="weights that are planted in a target (default 20:640)")
     parser.add_argument("--solver", choices=("saga", "gram"), default="saga")
     parser.add_argument("--lambdas", type=int, default=100)
+    parser.add_argument("--lambda-min-ratio", default="0.01", help="smallest lambda over the largest")
     parser.add_argument("--tol", default="1e-4")
     parser.add_argument("--memory", default="4G", help="that gram, fit and eval may use")
     parser.add_argument("--threads", type=int, default=0, help="of all stages but generate (default: one a processor)")
@@ -82,12 +85,15 @@ def read_arguments(words=None):
 def fill_in(parser, setting):
     """Sizes that were not given are those of the preset."""
     preset = {"held_out": 1000, "support": "20:640", **SIZES.get(setting.size, {})}
-    setting.size_targets = preset.get("targets")
     for name in ("models", "examples", "targets", "held_out", "support"):
         if getattr(setting, name) is None:
             if name not in preset:
                 parser.error(f"--{name} is missing: give it, or one of --small, --fmow and --cifar")
             setattr(setting, name, preset[name])
+    # A part of the targets is still a part of that size; other models or examples are a size of their own.
+    if any(getattr(setting, name) != preset.get(name) for name in ("models", "examples", "held_out")):
+        setting.size = None
+    setting.size_targets = preset["targets"] if setting.size else None
     if setting.validation is None:
         setting.validation = setting.models // 10
     if min(setting.models, setting.examples, setting.targets, setting.held_out, setting.validation) < 1:
@@ -96,8 +102,8 @@ def fill_in(parser, setting):
 
 
 # What decides the figures: a directory with other values is refused. build and so on are not among them.
-DECISIVE = ("models", "examples", "targets", "held_out", "validation", "alpha", "seed", "support", "solver", "lambdas", "tol",
-            "memory", "threads", "codec", "direct")
+DECISIVE = ("models", "examples", "targets", "held_out", "validation", "alpha", "seed", "support", "solver", "lambdas",
+            "lambda_min_ratio", "tol", "memory", "threads", "codec", "direct")
 
 
 # ---- what has been done --------------------------------------------------------------------------------------------
@@ -132,8 +138,8 @@ class State:
         with open(self.path) as file:
             kept = json.load(file)
         for name, value in self.setting.items():
-            if kept["setting"][name] != value:
-                raise Failure(f"'{self.path}' is of a run with --{name.replace('_', '-')} {kept['setting'][name]}, not "
+            if kept["setting"].get(name) != value:
+                raise Failure(f"'{self.path}' is of a run with --{name.replace('_', '-')} {kept['setting'].get(name)}, not "
                               f"{value}: give another --directory, or remove it")
         self.stages = kept["stages"]
 
@@ -185,8 +191,10 @@ class Job:
                 raise Failure(f"there is no program '{program}': give --build, and `make check TESTS=` there")
         self.store = self.path("store")
         self.files = {name: self.path(name + ".npy") for name in ("masks", OUTPUT, "completed")}
-        self.stages = [stage for stage in STAGES
-                       if (stage != "gram" or setting.solver == "gram") and (stage != "ingest" or not setting.direct)]
+        left_out = {"ingest"} if setting.direct else set()
+        if setting.solver != "gram" or not re.search(r"^ +gram ", run_quietly(self.dmstore, "--help"), re.MULTILINE):
+            left_out.add("gram")
+        self.stages = [stage for stage in STAGES if stage not in left_out]
         self.state = State(setting, directory)
 
     def path(self, name):
@@ -259,8 +267,8 @@ class Job:
         if figures is not self.state.stages["fit"]["attempts"][0]["commands"] and self.is_fitted():
             return
         self.run(figures, self.dmstore, "fit", self.store, "--output", OUTPUT, "--name", FIT, "--solver",
-                 self.setting.solver, *self.split(), "--lambdas", self.setting.lambdas, "--tol", self.setting.tol,
-                 *self.limits(), "--resume", "--allow-uncertified", "--log", self.path("fit.log"), "--json",
+                 self.setting.solver, *self.split(), "--lambdas", self.setting.lambdas, "--lambda-min-ratio",
+                 self.setting.lambda_min_ratio, "--tol", self.setting.tol, *self.limits(), "--resume", "--allow-uncertified", "--log", self.path("fit.log"), "--json",
                  output=self.path("fit.json"))
 
     def eval(self, figures):

@@ -113,14 +113,18 @@ def read_measurements(path):
         return first[2:].strip(), list(csv.DictReader(file))
 
 
-def panel_of(measurements, axis, field):
-    """{stage: [(x, median of that field)]}"""
-    seconds = {}
+def name_of(line, solver_ct):
+    """Of the line in the plot: fits of several solvers are told apart."""
+    return f"fit, {line['solver']}" if line["stage"] == "fit" and solver_ct > 1 else line["stage"]
+
+
+def panel_of(measurements, axis, field, solver_ct):
+    """{name of a line: [(x, median of that field)]}"""
+    values = {}
     for line in measurements:
         if line["axis"] == axis and line["stage"] in STAGES:
-            seconds.setdefault(line["stage"], {}).setdefault(int(line[axis]), []).append(float(line[field]))
-    return {stage: sorted((x, statistics.median(values)) for x, values in seconds[stage].items())
-            for stage in STAGES if stage in seconds}
+            values.setdefault(name_of(line, solver_ct), {}).setdefault(int(line[axis]), []).append(float(line[field]))
+    return {name: sorted((x, statistics.median(measured)) for x, measured in own.items()) for name, own in values.items()}
 
 
 def base_text(measurements):
@@ -130,15 +134,22 @@ def base_text(measurements):
             f"n = {int(base['targets']):,}, {base['threads']} threads")
 
 
+def load_text(measurements):
+    """How busy the machine was: the load when stages began."""
+    loads = [float(line["load"]) for line in measurements]
+    return f"load {min(loads):.1f} to {max(loads):.1f} when stages began"
+
+
 def draw(path, svg_path, is_of_processors):
     field, unit = ("processor_seconds", "seconds of processors") if is_of_processors else ("seconds", "seconds")
     machine_line, measurements = read_measurements(path)
-    panels = [(*AXES[axis], panel_of(measurements, axis, field)) for axis in SIZES]
+    solvers = sorted({line["solver"] for line in measurements})
+    panels = [(*AXES[axis], panel_of(measurements, axis, field, len(solvers))) for axis in SIZES]
     panels = [panel for panel in panels if panel[-1]]
     if not panels:
         raise Failure(f"'{path}' has no measurements")
-    solvers = ", ".join(sorted({line["solver"] for line in measurements}))
-    caption = [f"{base_text(measurements)}; solver {solvers}, 100 lambdas, paths ended early.", machine_line]
+    caption = [f"{base_text(measurements)}; solver {' and '.join(solvers)}, 100 lambdas, paths ended early.",
+               f"{machine_line}; {load_text(measurements)}"]
     with open(svg_path, "w") as file:
         file.write(scaling_plot.draw(panels, unit, caption))
 

@@ -11,7 +11,8 @@ LABEL_HEIGHT = 13
 COLUMN_CT = 2
 CAPTION_HEIGHT = 34
 
-COLOURS = {"ingest": "#009e73", "gram": "#cc79a7", "fit": "#0072b2", "eval": "#d55e00"}
+COLOURS = {"ingest": "#009e73", "gram": "#cc79a7", "fit": "#0072b2", "fit, gram": "#0072b2", "fit, saga": "#56b4e9",
+           "eval": "#d55e00"}
 STYLE = ("text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;font-size:11px;fill:#5c5c5c;"
          "font-variant-numeric:tabular-nums}tspan{font-size:9px}text.x{text-anchor:middle}text.y{text-anchor:end}text.label{fill:#1b1b1b}"
          ".grid{stroke:#ececea}.axis{stroke:#8a8a86}.line{fill:none;stroke-width:2;stroke-linejoin:round}")
@@ -46,7 +47,7 @@ def exponent(points):
 
 
 def signed(value):
-    return f"{value:.1f}".replace("-", "\u2212")
+    return f"{value:.1f}".replace("-0.0", "0.0").replace("-", "\u2212")
 
 
 def draw_ticks(x_axis, y_axis, xs):

@@ -1,5 +1,5 @@
 /*
- * The solver on matrices in memory, held against coordinate descent on dense columns in double
+ * The LASSO solvers on matrices in memory, held against coordinate descent on dense columns in double
  * precision, which shares nothing with it: objective, weights, certificate, selection; row weights,
  * constants and hard cases; the same bytes from any number of threads and from a checkpoint.
  */

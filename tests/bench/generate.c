@@ -5,8 +5,8 @@
  *   generate --rows M --examples D --targets N [--subset-size K | --alpha A] [--seed S]
  *            [--masks FILE] [--packed FILE] [--margins FILE] [--completed FILE]
  *            [--store PATH] [--codec CODEC] [--truth DIR]
- *            [--planted] [--support LEAST:MOST] [--r2 LEAST:MOST] [--tail DEGREES] [--negative
- * SHARE]
+ *            [--planted] [--support LEAST:MOST] [--r2 LEAST:MOST] [--tail DEGREES]
+ *            [--negative SHARE]
  *
  * What it draws is described in data.h, and what --planted plants, in planted.h; the options after
  * it change that, and --truth writes it down. Files and stores of one seed hold the same rows. The
@@ -17,7 +17,7 @@
 #include "tests/bench/data.h"
 #include "tests/bench/planted.h"
 
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +130,9 @@ int main(int argc, char **argv)
     bench_read_flags(argc, argv, flags, sizeof flags / sizeof *flags);
     if (alpha) {
         bench_check(dms_alpha_parse(alpha, data.example_ct, &data.subset_size), "--alpha");
+        if (data.subset_size == 0) {
+            bench_die("--alpha %s of %" PRIu64 " examples is none", alpha, data.example_ct);
+        }
     }
     if (!changes.is_planted &&
         (outputs.truth || changes.support || changes.r2 || changes.tail || changes.negative)) {

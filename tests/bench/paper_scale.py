@@ -285,8 +285,8 @@ class Job:
         sizes = {
             "generate": packed if setting.direct else row_ct * (setting.examples + 2 * setting.targets),
             "ingest": packed,
-            # Two sets of models: 2 bytes for half of all pairs, and sums of products in double.
-            "gram": 2 * (setting.examples ** 2 + 8 * setting.examples * setting.targets),
+            # Two sets of models, 2 bytes for half of all pairs in each.
+            "gram": 2 * setting.examples ** 2,
             "fit": 16 * setting.targets * min(setting.examples, 2000),
         }
         for stage in self.stages:

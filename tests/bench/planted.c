@@ -10,6 +10,7 @@
 #include "tests/bench/random.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -123,8 +124,14 @@ static void check_planting(const struct bench_data *data, const struct bench_pla
 {
     if (planting->support_least < 1 || planting->support_most < planting->support_least ||
         planting->support_most > data->example_ct / 2) {
-        bench_die("a support is 1 to %llu of the %llu examples",
-                  (unsigned long long)data->example_ct / 2, (unsigned long long)data->example_ct);
+        bench_die("a support is 1 to %" PRIu64 " of the %" PRIu64 " examples", data->example_ct / 2,
+                  data->example_ct);
+    }
+    if (data->subset_size >= data->example_ct) {
+        bench_die("masks of all %" PRIu64 " examples leave nothing to explain", data->example_ct);
+    }
+    if (!(planting->negative_share >= 0 && planting->negative_share <= 1)) {
+        bench_die("the share of negative weights is between 0 and 1");
     }
     if (!(planting->r2_least >= 0 && planting->r2_least <= planting->r2_most &&
           planting->r2_most <= 1)) {

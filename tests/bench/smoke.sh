@@ -74,6 +74,10 @@ check "generate makes the same margins on one processor" bash -c '
 check_output "the truth explains as much as it should" "0.50" bash -c '
     "$DMSTORE" import-fit planted --name truth --output margins --from truth --holdout 2900 >report &&
     "$DMSTORE" eval planted truth --bootstrap 0 | awk "\$1 == \"R^2\" { printf \"%.2f\", \$2 }"'
+check_error "generate says which masks leave nothing to plant" 1 "masks of all 10 examples" \
+    "$DMSTORE_BUILD_DIR/tests/bench/generate" --rows 5 --examples 10 --targets 1 --alpha 1 --planted --support 2
+check_error "generate wants what is planted to be asked for" 1 "are for --planted" \
+    "$DMSTORE_BUILD_DIR/tests/bench/generate" --rows 5 --examples 10 --targets 1 --truth truth
 check_output "generate_fit writes a fit with as many weights as it is told" "20/20 7.0" bash -c '
     "$DMSTORE_BUILD_DIR/tests/bench/generate_fit" --store fit --examples 100 --targets 20 --weights 7 --groups 3 &&
     "$DMSTORE" fits fit | awk "NR == 2 { print \$4, \$10 }"'

@@ -1,0 +1,388 @@
+/*
+ * Finds the counts of a row set in the store, or counts them: all models, or those that a file of
+ * fewer models lacks.
+ */
+#include "solver/gram.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/pool.h"
+#include "solver/gram_rows.h"
+#include "solver/pair_counts_parts.h"
+#include "solver/split.h"
+#include "store/snapshot.h"
+
+/* How long to wait before looking again whether another process has counted. */
+#define WAIT_NS 50000000
+
+void dms_gram_options_init(struct dms_gram_options *options)
+{
+    *options = (struct dms_gram_options){.memory_bytes = (uint64_t)4 << 30};
+}
+
+/* One search or count. */
+struct gram_job {
+    dms_snapshot *snapshot;
+    const struct dms_row_set *rows;
+    struct dms_pool *pool;
+    const struct dms_gram_options *options;
+    struct dms_snapshot_info info;
+    size_t example_ct;
+    char *path;
+    struct dms_pair_counts *base; /* counts to add to; NULL: none */
+    char *base_path;
+    struct dms_gram_source source;
+    struct dms_id_range *ranges; /* of the source */
+    struct dms_gram_result result;
+};
+
+/* ---- what is there ---- */
+
+/* DMS_END: there is no file. */
+static int open_existing(struct gram_job *job, struct dms_pair_counts **counts)
+{
+    struct dms_pair_counts *found = NULL;
+    const struct dms_row_set *rows;
+    int rc = dms_pair_counts_open(job->path, job->info.store_uuid, &found);
+
+    if (rc == DMS_ERR_NOT_FOUND)
+        return DMS_END;
+    if (rc < 0)
+        return dms_fail_prefix(rc, "remove it with 'dmstore gram --remove'");
+    rows = dms_pair_counts_rows(found);
+    if (found->example_ct != job->example_ct || rows->row_ct != job->rows->row_ct ||
+        memcmp(rows->digest, job->rows->digest, sizeof rows->digest) != 0) {
+        dms_pair_counts_free(found);
+        return dms_fail(DMS_ERR_CORRUPT,
+                        "counts of pairs '%s' are not of the models that its name says: remove it "
+                        "with 'dmstore gram --remove'",
+                        job->path);
+    }
+    job->result.origin = DMS_GRAM_FOUND;
+    job->result.file_bytes = dms_pair_map_head(found->file)->file_bytes;
+    *counts = found;
+    return DMS_OK;
+}
+
+/* The search for counts to add to. */
+struct base_search {
+    struct gram_job *job;
+    const struct dms_model_hashes *hashes;
+};
+
+/* Takes a file that has more of the models than what was found before. One that cannot be used is
+ * none: it is not what was asked for. */
+static int consider_base(void *context, const char *path, const char *digest)
+{
+    const struct base_search *search = context;
+    struct gram_job *job = search->job;
+    struct dms_pair_counts *found = NULL;
+    const struct dms_row_set *rows;
+
+    (void)digest;
+    if (dms_pair_counts_open(path, job->info.store_uuid, &found) < 0)
+        return DMS_OK;
+    rows = dms_pair_counts_rows(found);
+    if (found->example_ct != job->example_ct || rows->row_ct == 0 ||
+        rows->row_ct >= job->rows->row_ct ||
+        (job->base && rows->row_ct <= dms_pair_counts_row_ct(job->base)) ||
+        !dms_row_set_contains(job->rows, rows) ||
+        dms_row_set_check(rows, "counted", search->hashes) < 0) {
+        dms_pair_counts_free(found);
+        return DMS_OK;
+    }
+    dms_pair_counts_free(job->base);
+    free(job->base_path);
+    job->base = found;
+    job->base_path = dms_strdup(path);
+    return job->base_path ? DMS_OK : DMS_ERR_NO_MEMORY;
+}
+
+/* Holds the row set against the snapshot, and finds what has been counted of it. */
+static int prepare_rows(struct gram_job *job)
+{
+    struct dms_row_set none = {0};
+    struct dms_model_hashes hashes;
+    struct base_search search = {.job = job, .hashes = &hashes};
+    const struct dms_row_set *counted = &none;
+    int rc = dms_model_hashes_read(job->snapshot, 0, dms_pool_threads(job->pool), &hashes);
+
+    if (rc < 0)
+        return rc;
+    rc = dms_row_set_check(job->rows, "counted", &hashes);
+    if (rc == DMS_OK)
+        rc = dms_gram_each(dms_snapshot_path(job->snapshot), consider_base, &search);
+    dms_model_hashes_free(&hashes);
+    if (rc == DMS_OK && job->base)
+        counted = dms_pair_counts_rows(job->base);
+    if (rc == DMS_OK)
+        rc = dms_row_set_subtract(job->rows, counted, &job->ranges, &job->source.range_ct);
+    job->source.ranges = job->ranges;
+    job->source.row_ct = job->rows->row_ct - counted->row_ct;
+    return rc;
+}
+
+/* ---- counting ---- */
+
+/* For sums and, beside them, their encoded form, which takes no more. */
+static uint64_t band_bytes(const struct gram_job *job, uint64_t fixed_bytes)
+{
+    uint64_t allowed = job->options->memory_bytes;
+
+    return allowed > fixed_bytes ? (allowed - fixed_bytes) / 2 : 0;
+}
+
+/* The passes that bands of so many bytes make; 0: not even one tile of examples fits. */
+static uint64_t count_passes(const struct gram_job *job, uint64_t bytes)
+{
+    unsigned thread_ct = dms_pool_threads(job->pool);
+    uint64_t pass_ct = 0, row_ct = job->source.row_ct;
+
+    if (dms_pair_band_bytes(job->example_ct, 0, 1, row_ct, thread_ct) > bytes)
+        return 0;
+    for (size_t first = 0; first < dms_pair_side(job->example_ct); pass_ct++)
+        first = dms_pair_band_choose(job->example_ct, first, row_ct, thread_ct, bytes);
+    return pass_ct;
+}
+
+static int plan_passes(struct gram_job *job, bool in_memory, struct dms_pair_build *build)
+{
+    unsigned thread_ct = dms_pool_threads(job->pool);
+    uint64_t fixed = dms_gram_source_bytes(job->snapshot, job->source.row_ct);
+    uint64_t least;
+
+    if (in_memory)
+        fixed += dms_pair_counts_tile_bytes(job->example_ct, job->rows->row_ct);
+    build->memory_bytes = band_bytes(job, fixed);
+    job->source.pass_ct = count_passes(job, build->memory_bytes);
+    job->result.pass_ct = job->source.pass_ct;
+    if (job->source.pass_ct > 0)
+        return DMS_OK;
+    least = fixed + 2 * dms_pair_band_bytes(job->example_ct, 0, 1, job->source.row_ct, thread_ct);
+    return dms_fail(DMS_ERR_INVALID,
+                    "counting the pairs of %zu examples takes %" PRIu64
+                    " MiB of memory at least, and %" PRIu64 " MiB are allowed: allow more",
+                    job->example_ct, least / 1048576 + 1, job->options->memory_bytes / 1048576);
+}
+
+static int run_writer(struct gram_job *job, struct dms_gram_writer *writer,
+                      const struct dms_pair_build *build)
+{
+    struct dms_gram_description description = {
+        .sequence = job->info.sequence, .example_ct = job->example_ct, .rows = job->rows};
+
+    memcpy(description.store_uuid, job->info.store_uuid, sizeof description.store_uuid);
+    return dms_gram_writer_run(writer, &description, build);
+}
+
+/* Counts into the file of `writer`, or into memory where that is NULL. */
+static int count(struct gram_job *job, struct dms_gram_writer *writer,
+                 struct dms_pair_counts **counts)
+{
+    struct dms_pair_source rows;
+    struct dms_pair_build build = {.pool = job->pool, .source = &rows};
+    enum dms_gram_origin origin;
+    int rc = prepare_rows(job);
+
+    if (rc == DMS_OK)
+        rc = plan_passes(job, writer == NULL, &build);
+    if (rc == DMS_OK)
+        rc = dms_gram_source_begin(&job->source, &rows);
+    if (rc < 0)
+        return rc;
+    build.base = job->base;
+    origin = job->base ? DMS_GRAM_ADDED : DMS_GRAM_COUNTED;
+    rc = writer ? run_writer(job, writer, &build) : dms_pair_counts_build(&build, counts);
+    if (rc == DMS_OK && writer)
+        rc = open_existing(job, counts);
+    if (rc == DMS_END)
+        rc = dms_fail(DMS_ERR_CONFLICT, "counts of pairs '%s' were removed at once", job->path);
+    if (rc == DMS_OK && writer && job->base)
+        rc = dms_file_remove(job->base_path);
+    job->result.origin = origin;
+    job->result.counted_ct = job->source.row_ct;
+    return rc;
+}
+
+/* ---- together ---- */
+
+/* Another process counts the same models: waits a moment, unless the caller wants to stop. */
+static int wait_for_other(const struct gram_job *job)
+{
+    const struct dms_gram_options *options = job->options;
+    struct timespec moment = {.tv_nsec = WAIT_NS};
+
+    if (options->progress && options->progress(options->progress_context, 0, job->rows->row_ct))
+        return dms_fail(DMS_ERR_INTERRUPTED,
+                        "interrupted while another process counted the same models");
+    nanosleep(&moment, NULL);
+    return DMS_OK;
+}
+
+/* The file, found or made. */
+static int get_file(struct gram_job *job, struct dms_pair_counts **counts)
+{
+    struct dms_gram_writer *writer = NULL;
+    int rc;
+
+    do {
+        rc = dms_gram_writer_create(job->path, &writer);
+        if (rc == DMS_ERR_BUSY && wait_for_other(job) < 0)
+            return DMS_ERR_INTERRUPTED;
+    } while (rc == DMS_ERR_BUSY);
+    if (rc < 0)
+        return rc;
+    /* Whoever had the lock before may have made it. */
+    rc = open_existing(job, counts);
+    if (rc == DMS_END)
+        rc = dms_gram_remove_leftovers(dms_snapshot_path(job->snapshot));
+    if (rc == DMS_OK && !*counts)
+        rc = count(job, writer, counts);
+    dms_gram_writer_free(writer);
+    return rc;
+}
+
+static int get(struct gram_job *job, struct dms_pair_counts **counts)
+{
+    enum dms_gram_keep keep = job->options->keep;
+    int rc = open_existing(job, counts);
+
+    if (rc != DMS_END)
+        return rc;
+    if (keep != DMS_GRAM_MEMORY)
+        rc = get_file(job, counts);
+    if (keep == DMS_GRAM_MEMORY || (keep == DMS_GRAM_KEEP_IF_POSSIBLE && rc == DMS_ERR_PERMISSION))
+        rc = count(job, NULL, counts);
+    return rc;
+}
+
+int dms_pair_counts_get(dms_snapshot *snapshot, const struct dms_row_set *rows,
+                        struct dms_pool *pool, const struct dms_gram_options *options,
+                        struct dms_pair_counts **counts, struct dms_gram_result *result)
+{
+    struct gram_job job = {
+        .snapshot = snapshot,
+        .rows = rows,
+        .pool = pool,
+        .options = options,
+        .example_ct = (size_t)dms_snapshot_schema(snapshot)->example_ct,
+        .path = dms_gram_path(dms_snapshot_path(snapshot), rows),
+        .source = {.snapshot = snapshot,
+                   .progress = options->progress,
+                   .progress_context = options->progress_context},
+        .result = {.row_ct = rows->row_ct},
+    };
+    struct dms_pair_counts *made = NULL;
+    int rc = job.path ? DMS_OK : DMS_ERR_NO_MEMORY;
+
+    dms_snapshot_info(snapshot, &job.info);
+    if (rc == DMS_OK && rows->row_ct > UINT32_MAX)
+        rc = dms_fail(DMS_ERR_INVALID, "pairs are counted over 2^32 - 1 models at most");
+    if (rc == DMS_OK)
+        rc = get(&job, &made);
+    dms_gram_source_end(&job.source);
+    dms_pair_counts_free(job.base);
+    free(job.base_path);
+    free(job.ranges);
+    free(job.path);
+    if (rc < 0) {
+        dms_pair_counts_free(made);
+        return rc;
+    }
+    if (result)
+        *result = job.result;
+    *counts = made;
+    return DMS_OK;
+}
+
+/* ---- what callers of the library see ---- */
+
+struct dms_gram {
+    struct dms_pair_counts *counts;
+};
+
+int dms_gram_open(dms_snapshot *snapshot, const struct dms_row_set *rows,
+                  const struct dms_gram_options *options, dms_gram **gram,
+                  struct dms_gram_result *result)
+{
+    struct dms_pool *pool = NULL;
+    dms_gram *made = dms_alloc(1, sizeof *made);
+    int rc = made ? dms_pool_create(options->thread_ct, &pool) : DMS_ERR_NO_MEMORY;
+
+    if (rc == DMS_OK)
+        rc = dms_pair_counts_get(snapshot, rows, pool, options, &made->counts, result);
+    dms_pool_free(pool);
+    if (rc < 0)
+        free(made);
+    else
+        *gram = made;
+    return rc;
+}
+
+void dms_gram_close(dms_gram *gram)
+{
+    if (!gram)
+        return;
+    dms_pair_counts_free(gram->counts);
+    free(gram);
+}
+
+uint64_t dms_gram_example_ct(const dms_gram *gram)
+{
+    return gram->counts->example_ct;
+}
+
+uint64_t dms_gram_row_ct(const dms_gram *gram)
+{
+    return gram->counts->row_ct;
+}
+
+/* Puts the cells of examples first .. end - 1, rows of a tile, in their place. The tile below the
+ * diagonal is the mirror image of the one above. */
+static int copy_tile(const struct dms_pair_counts *counts, size_t first, size_t end, size_t tile_b,
+                     uint32_t *cells, uint32_t *to)
+{
+    size_t tile_a = first / DMS_PAIR_TILE, b = tile_b * DMS_PAIR_TILE;
+    size_t left = counts->example_ct - b, column_ct = left < DMS_PAIR_TILE ? left : DMS_PAIR_TILE;
+    bool is_mirrored = tile_b < tile_a;
+    int rc = dms_pair_counts_tile(counts, is_mirrored ? tile_b : tile_a,
+                                  is_mirrored ? tile_a : tile_b, cells);
+
+    for (size_t a = first; rc == DMS_OK && a < end; a++, to += counts->example_ct)
+        for (size_t j = 0; j < column_ct; j++)
+            to[b + j] = is_mirrored ? cells[j * DMS_PAIR_TILE + a % DMS_PAIR_TILE]
+                                    : cells[a % DMS_PAIR_TILE * DMS_PAIR_TILE + j];
+    return rc;
+}
+
+int dms_gram_rows(const dms_gram *gram, uint64_t first, uint64_t row_ct, uint32_t *to)
+{
+    const struct dms_pair_counts *counts = gram->counts;
+    uint32_t *cells;
+    int rc = DMS_OK;
+
+    if (first > counts->example_ct || row_ct > counts->example_ct - first)
+        return dms_fail(DMS_ERR_INVALID,
+                        "rows %" PRIu64 " to %" PRIu64 " are not all there: counts are of %zu "
+                        "examples",
+                        first, first + row_ct, counts->example_ct);
+    cells = dms_alloc(DMS_PAIR_TILE_CELLS, sizeof *cells);
+    if (!cells)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t a = (size_t)first, end, stop = (size_t)(first + row_ct); rc == DMS_OK && a < stop;
+         a = end) {
+        end = (a / DMS_PAIR_TILE + 1) * DMS_PAIR_TILE;
+        end = end < stop ? end : stop;
+        for (size_t tile = 0; rc == DMS_OK && tile < counts->side; tile++)
+            rc = copy_tile(counts, a, end, tile, cells,
+                           to + (a - (size_t)first) * counts->example_ct);
+    }
+    free(cells);
+    return rc;
+}

@@ -74,7 +74,8 @@ static int visit_names(const char *store_path, int (*choose)(const struct dirent
     if (!directory)
         return DMS_ERR_NO_MEMORY;
     entry_ct = scandir(directory, &entries, choose, alphasort);
-    if (entry_ct < 0 && errno != ENOENT)
+    /* A manifest is no directory, and has no files. */
+    if (entry_ct < 0 && errno != ENOENT && errno != ENOTDIR)
         rc = dms_fail_errno("cannot read directory '%s'", directory);
     for (int i = 0; i < entry_ct; i++) {
         char *path = rc == DMS_OK ? dms_path_join(directory, entries[i]->d_name) : NULL;

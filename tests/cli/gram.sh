@@ -48,6 +48,11 @@ for kind in halves mixed tiny; do
         check "$kind masks, codec $codec, are counted" dmstore gram run.dms --validation 0 -o pairs.npy
         check_printed "counted, it says" "counted in"
         same_pairs "they are as NumPy counts them" pairs.npy $kind.npy 2000
+        if "$PYTHON" -c 'import zstandard, xxhash' 2>/dev/null; then
+            check "the independent reader reads them" env PYTHONDONTWRITEBYTECODE=1 "$PYTHON" \
+                "$DMSTORE_SOURCE_DIR/tests/reader/pairs.py" "$(files)" --export theirs.npy
+            check "and finds the same" cmp pairs.npy theirs.npy
+        fi
         check "verify checks them" dmstore verify run.dms
         check_printed "and says so" "1 file of counts"
         rm -r run.dms

@@ -4,10 +4,8 @@
  * (flock) by whoever writes it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
@@ -42,28 +40,6 @@ static int make_directory(const char *path)
     return rc;
 }
 
-/* Opens the temporary file and locks it. What another process has just given its name is not it any
- * more, and must not be written to: then it is opened again. */
-static int lock_temporary(struct dms_gram_writer *writer)
-{
-    for (;;) {
-        struct stat opened, named;
-
-        writer->descriptor = dms_open(writer->temporary, O_RDWR | O_CREAT, 0666);
-        if (writer->descriptor < 0)
-            return writer->descriptor;
-        if (flock(writer->descriptor, LOCK_EX | LOCK_NB) != 0)
-            return errno == EWOULDBLOCK
-                       ? dms_fail(DMS_ERR_BUSY, "another process writes '%s'", writer->temporary)
-                       : dms_fail_errno("cannot lock '%s'", writer->temporary);
-        if (fstat(writer->descriptor, &opened) == 0 && stat(writer->temporary, &named) == 0 &&
-            opened.st_ino == named.st_ino && opened.st_dev == named.st_dev)
-            return dms_file_truncate(writer->descriptor, writer->temporary, 0);
-        dms_close(writer->descriptor);
-        writer->descriptor = -1;
-    }
-}
-
 int dms_gram_writer_create(const char *path, struct dms_gram_writer **writer)
 {
     struct dms_gram_writer *made = dms_alloc(1, sizeof *made);
@@ -77,7 +53,7 @@ int dms_gram_writer_create(const char *path, struct dms_gram_writer **writer)
     if (made->path && made->temporary)
         rc = make_directory(path);
     if (rc == DMS_OK)
-        rc = lock_temporary(made);
+        made->descriptor = rc = dms_open_temporary(made->temporary);
     if (rc < 0) {
         made->finished = true; /* the file is another's, or none */
         dms_gram_writer_free(made);

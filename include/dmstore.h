@@ -19,6 +19,7 @@
 #include "dmstore/evaluate.h"
 #include "dmstore/fit.h"
 #include "dmstore/frame.h"
+#include "dmstore/gram.h"
 #include "dmstore/import.h"
 #include "dmstore/influence.h"
 #include "dmstore/nearest.h"

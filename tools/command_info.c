@@ -38,6 +38,7 @@ struct summary {
     struct mask_summary masks;
     struct column_summary *columns; /* one a column of the schema */
     struct fit_list fits;
+    uint64_t gram_ct, gram_bytes; /* files of counts of pairs */
 };
 
 /* ---- gathering ---- */
@@ -84,6 +85,15 @@ static int count_values(dms_snapshot *snapshot, const struct dms_schema *schema,
     return code;
 }
 
+static int add_gram(void *context, const struct dms_gram_file *file)
+{
+    struct summary *summary = context;
+
+    summary->gram_ct++;
+    summary->gram_bytes += file->bytes;
+    return 0;
+}
+
 static int gather(dms_snapshot *snapshot, struct summary *summary)
 {
     const struct dms_schema *schema = dms_snapshot_schema(snapshot);
@@ -101,6 +111,8 @@ static int gather(dms_snapshot *snapshot, struct summary *summary)
         if (code == 0 && schema->columns[i].kind == DMS_COLUMN_OUTPUT)
             code = count_values(snapshot, schema, i, &summary->columns[i]);
     }
+    if (code == 0)
+        code = dms_gram_files(summary->path, false, add_gram, summary);
     return code ? code : fit_list_make(snapshot, &summary->fits);
 }
 
@@ -139,6 +151,9 @@ static void print_store(const struct summary *summary)
     printf("  codec           %s\n", codec_text(&schema->codec, codec));
     printf("  dataset digest  %s\n", digest[0] ? digest : "none");
     printf("  commit          %" PRIu64 "\n", info->sequence);
+    if (summary->gram_ct > 0)
+        printf("  counts of pairs %" PRIu64 " file%s, %s\n", summary->gram_ct,
+               tool_plural(summary->gram_ct), tool_human_bytes(summary->gram_bytes, bytes));
     for (uint32_t i = 0; i < schema->metadata_ct; i++)
         printf("  %s = %s\n", schema->metadata[i].key, schema->metadata[i].value);
 }
@@ -210,6 +225,8 @@ static void json_store(struct json_writer *json, const struct summary *summary)
     json_u64(json, "chunk_rows", schema->chunk_rows);
     json_u64(json, "segments", info->segment_ct);
     json_u64(json, "bytes", info->file_bytes);
+    json_u64(json, "count_files", summary->gram_ct);
+    json_u64(json, "count_bytes", summary->gram_bytes);
     json_text(json, "codec", codec_text(&schema->codec, codec));
     write_hexadecimal(schema->digest, schema->digest_bytes, hexadecimal);
     json_text(json, "dataset_digest", schema->digest_bytes ? hexadecimal : NULL);

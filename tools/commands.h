@@ -22,6 +22,7 @@ int command_export_fit(int argc, char **argv);
 int command_fit(int argc, char **argv);
 int command_fits(int argc, char **argv);
 int command_get(int argc, char **argv);
+int command_gram(int argc, char **argv);
 int command_import_fit(int argc, char **argv);
 int command_influence(int argc, char **argv);
 int command_info(int argc, char **argv);

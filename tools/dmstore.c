@@ -32,6 +32,7 @@ static const struct command {
     {"snapshot", "publish the current state as a manifest file for readers", command_snapshot},
     {NULL, "Datamodels", NULL},
     {"fit", "fit datamodels to the models of a store", command_fit},
+    {"gram", "count pairs of training examples once for all fits", command_gram},
     {"devices", "which devices can fit, and why others cannot", command_devices},
     {"ols", "fit by ordinary least squares, for comparison", command_ols},
     {"influence", "estimate influences by differences of means, as a fit", command_influence},

@@ -11,9 +11,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -131,6 +133,42 @@ int dms_file_size(int descriptor, const char *path, uint64_t *size)
         return dms_fail_errno("cannot find the size of '%s'", path);
     *size = (uint64_t)status.st_size;
     return DMS_OK;
+}
+
+/* Whether `path` names the open file. */
+static bool is_named(int descriptor, const char *path)
+{
+    struct stat opened, named;
+
+    return fstat(descriptor, &opened) == 0 && stat(path, &named) == 0 &&
+           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+}
+
+int dms_open_temporary(const char *path)
+{
+    for (;;) {
+        int descriptor = dms_open(path, O_RDWR | O_CREAT, 0666), code;
+
+        if (descriptor < 0)
+            return descriptor;
+        if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+            code = errno == EWOULDBLOCK
+                       ? dms_fail(DMS_ERR_BUSY, "another process writes '%s'", path)
+                       : dms_fail_errno("cannot lock '%s'", path);
+            dms_close(descriptor);
+            return code;
+        }
+        /* What its writer has just renamed is not the temporary file any more, and must not be
+         * written to. */
+        if (is_named(descriptor, path)) {
+            code = dms_file_truncate(descriptor, path, 0);
+            if (code == DMS_OK)
+                return descriptor;
+            dms_close(descriptor);
+            return code;
+        }
+        dms_close(descriptor);
+    }
 }
 
 int dms_file_truncate(int descriptor, const char *path, uint64_t size)

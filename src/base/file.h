@@ -32,6 +32,13 @@ int dms_file_size(int descriptor, const char *path, uint64_t *size);
 /* Cuts or extends the file to `size` bytes. */
 int dms_file_truncate(int descriptor, const char *path, uint64_t size);
 
+/*
+ * Opens an empty file for writing, under a temporary name that all its possible writers share, and
+ * locks it (flock) until it is closed: the writer that has it renames it in the end. DMS_ERR_BUSY:
+ * another process has it. Returns the descriptor (>= 0) or an error code (< 0).
+ */
+int dms_open_temporary(const char *path);
+
 /* Waits until data and length are on the disk (fdatasync). After a failure nothing is known about
  * what the disk holds: do not write on, do not try again. */
 int dms_file_sync(int descriptor, const char *path);

@@ -15,11 +15,8 @@
 #include "reader/warm.h"
 #include "store/codec.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 /* Between two calls of the progress function so many chunks are decoded by each thread. */
@@ -220,29 +217,14 @@ static int write_list(struct builder *builder)
 
 /* ---- the temporary file ---------------------------------------------------- */
 
-/* Opens the temporary file and locks it. What another process has just renamed to the cache is not
- * it any more, and must not be written to: then it is opened again. */
 static int open_temporary(struct builder *builder)
 {
-    for (;;) {
-        struct stat opened, named;
-        builder->descriptor = dms_open(builder->temporary, O_RDWR | O_CREAT, 0666);
-        if (builder->descriptor < 0) {
-            return builder->descriptor;
-        }
-        if (flock(builder->descriptor, LOCK_EX | LOCK_NB) != 0) {
-            return errno == EWOULDBLOCK
-                       ? dms_fail(DMS_ERR_BUSY, "another process is warming this store ('%s')",
-                                  builder->temporary)
-                       : dms_fail_errno("cannot lock '%s'", builder->temporary);
-        }
-        if (fstat(builder->descriptor, &opened) == 0 && stat(builder->temporary, &named) == 0 &&
-            opened.st_ino == named.st_ino && opened.st_dev == named.st_dev) {
-            return dms_file_truncate(builder->descriptor, builder->temporary, 0);
-        }
-        dms_close(builder->descriptor);
-        builder->descriptor = -1;
+    builder->descriptor = dms_open_temporary(builder->temporary);
+    if (builder->descriptor == DMS_ERR_BUSY) {
+        return dms_fail(DMS_ERR_BUSY, "another process is warming this store ('%s')",
+                        builder->temporary);
     }
+    return builder->descriptor < 0 ? builder->descriptor : 0;
 }
 
 /* Writes the file and gives it the cache's name; takes it away when anything fails. */

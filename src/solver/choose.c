@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/thread.h"
-#include "solver/gram.h"
+#include "solver/gram_solver.h"
 
 /* What the gram solver takes with the largest blocks of targets that fit. */
 static uint64_t gram_bytes(const struct dms_problem *problem, const struct dms_fit_options *options,

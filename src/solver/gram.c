@@ -1,439 +1,388 @@
 /*
- * The gram solver: coordinate descent on the Gram matrix of the masks, which is counted once and
- * serves all targets, so that no target reads the models again (covariance updates: Friedman,
- * Hastie, Tibshirani 2010, sec. 2.2; screening with checks of the whole: Qian et al. 2020, BASIL).
- *
- * Targets are solved in blocks that fit the memory: their products with the masks come from one
- * pass over the models, then the path is solved, and the refit on training and validation models,
- * whose moments are those of both added up. Targets whose outputs are not all finite, or that leave
- * models out (self), have Gram matrices of their own, of which only what working sets need is
- * counted.
+ * Finds the counts of a row set in the store, or counts them: all models, or those that a file of
+ * fewer models lacks.
  */
 #include "solver/gram.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/pool.h"
-#include "kernels/lanes.h"
-#include "solver/gram_run.h"
-#include "solver/pass.h"
+#include "solver/gram_rows.h"
+#include "solver/pair_counts_parts.h"
+#include "solver/split.h"
+#include "store/snapshot.h"
 
-/* A working set takes this part of the memory at most, and so many are in use at a time. */
-#define SET_SHARE 32
-#define SETS 8
+/* How long to wait before looking again whether another process has counted. */
+#define WAIT_NS 50000000
 
-/* Rounds between checkpoints: each encodes all targets of the block. */
-#define CHECKPOINT_ROUNDS 64
-
-/* ---- memory ---- */
-
-/* The largest working set, which may depend on the memory but not on the threads: results would
- * depend on them. */
-static size_t largest_set(const struct dms_problem *problem, uint64_t memory_bytes)
+void dms_gram_options_init(struct dms_gram_options *options)
 {
-    size_t low = 1, high = problem->example_ct;
-
-    while (low < high) {
-        size_t middle = low + (high - low + 1) / 2;
-
-        if (dms_working_set_bytes(middle) <= memory_bytes / SET_SHARE)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
+    *options = (struct dms_gram_options){.memory_bytes = (uint64_t)4 << 30};
 }
 
-/* A target's moments and products, and its path with two models, at worst without a zero. */
-static uint64_t target_bytes(const struct dms_problem *problem)
-{
-    size_t example_ct = problem->example_ct;
-    uint64_t models = 2 * (sizeof(double) + sizeof(uint32_t)) * (uint64_t)example_ct;
-    uint64_t paths = (3 * sizeof(double) + sizeof(uint32_t)) * (uint64_t)problem->lambda_ct;
-
-    return dms_ridge_target_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING],
-                                  DMS_RIDGE_PRODUCTS) +
-           dms_ridge_target_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION],
-                                  DMS_RIDGE_PRODUCTS) +
-           models + paths + sizeof(struct dms_target_path);
-}
-
-uint64_t dms_gram_bytes(const struct dms_problem *problem, size_t target_ct, uint64_t memory_bytes,
-                        unsigned thread_ct)
-{
-    uint64_t lanes = (target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
-    uint64_t shared = problem->self ? 0 : dms_gram_shared_bytes(problem);
-    uint64_t set_ct = thread_ct < SETS ? thread_ct : SETS;
-    uint64_t own = problem->self ? dms_gram_own_bytes(problem, memory_bytes, set_ct) : 0;
-    uint64_t sets = set_ct * dms_working_set_bytes(largest_set(problem, memory_bytes));
-    uint64_t sources = problem->source_bytes
-                           ? problem->source_bytes(problem->context, target_ct, DMS_PASS_ROWS)
-                           : 0;
-
-    return lanes * target_bytes(problem) + (shared > own ? shared : own) + sets + sources;
-}
-
-static int choose_block(struct dms_gram_run *run)
-{
-    const struct dms_problem *problem = run->problem;
-    size_t all = (problem->target_ct + DMS_LANES - 1) / DMS_LANES, low = 0, high = all;
-    uint64_t allowed = run->control->memory_bytes;
-    unsigned thread_ct = dms_pool_threads(run->pool);
-
-    while (low < high) {
-        size_t middle = low + (high - low + 1) / 2;
-
-        if (dms_gram_bytes(problem, middle * DMS_LANES, allowed, thread_ct) <= allowed)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    if (low == 0)
-        return dms_fail(DMS_ERR_INVALID,
-                        "the gram solver keeps %zu x %zu numbers in memory and needs %" PRIu64
-                        " MiB in all; %" PRIu64 " MiB are allowed: allow more, or take saga",
-                        problem->example_ct, problem->example_ct,
-                        dms_gram_bytes(problem, DMS_LANES, allowed, thread_ct) / 1048576 + 1,
-                        allowed / 1048576);
-    run->block_ct = (all + low - 1) / low;
-    /* Blocks of about one size. */
-    run->block_targets = (all + run->block_ct - 1) / run->block_ct * DMS_LANES;
-    return DMS_OK;
-}
-
-/* ---- threads ---- */
-
-struct each {
-    struct dms_gram_run *run;
-    size_t task_ct;
-    int (*task)(void *context, size_t index, struct dms_working_set *set);
-    void *context;
-    atomic_size_t next;
+/* One search or count. */
+struct gram_job {
+    dms_snapshot *snapshot;
+    const struct dms_row_set *rows;
+    struct dms_pool *pool;
+    const struct dms_gram_options *options;
+    struct dms_snapshot_info info;
+    size_t example_ct;
+    char *path;
+    struct dms_pair_counts *base; /* counts to add to; NULL: none */
+    char *base_path;
+    struct dms_gram_source source;
+    struct dms_id_range *ranges; /* of the source */
+    struct dms_gram_result result;
 };
 
-static int run_each(void *context, size_t thread)
-{
-    struct each *each = context;
-    size_t index;
-    int rc = DMS_OK;
+/* ---- what is there ---- */
 
-    while (rc == DMS_OK && (index = atomic_fetch_add(&each->next, 1)) < each->task_ct)
-        rc = each->task(each->context, index, &each->run->sets[thread]);
+/* DMS_END: there is no file. */
+static int open_existing(struct gram_job *job, struct dms_pair_counts **counts)
+{
+    struct dms_pair_counts *found = NULL;
+    const struct dms_row_set *rows;
+    int rc = dms_pair_counts_open(job->path, job->info.store_uuid, &found);
+
+    if (rc == DMS_ERR_NOT_FOUND)
+        return DMS_END;
+    if (rc < 0)
+        return dms_fail_prefix(rc, "remove it with 'dmstore gram --remove'");
+    rows = dms_pair_counts_rows(found);
+    if (found->example_ct != job->example_ct || rows->row_ct != job->rows->row_ct ||
+        memcmp(rows->digest, job->rows->digest, sizeof rows->digest) != 0) {
+        dms_pair_counts_free(found);
+        return dms_fail(DMS_ERR_CORRUPT,
+                        "counts of pairs '%s' are not of the models that its name says: remove it "
+                        "with 'dmstore gram --remove'",
+                        job->path);
+    }
+    job->result.origin = DMS_GRAM_FOUND;
+    job->result.file_bytes = dms_pair_map_head(found->file)->file_bytes;
+    *counts = found;
+    return DMS_OK;
+}
+
+/* The search for counts to add to. */
+struct base_search {
+    struct gram_job *job;
+    const struct dms_model_hashes *hashes;
+};
+
+/* Takes a file that has more of the models than what was found before. One that cannot be used is
+ * none: it is not what was asked for. */
+static int consider_base(void *context, const char *path, const char *digest)
+{
+    const struct base_search *search = context;
+    struct gram_job *job = search->job;
+    struct dms_pair_counts *found = NULL;
+    const struct dms_row_set *rows;
+
+    (void)digest;
+    if (dms_pair_counts_open(path, job->info.store_uuid, &found) < 0)
+        return DMS_OK;
+    rows = dms_pair_counts_rows(found);
+    if (found->example_ct != job->example_ct || rows->row_ct == 0 ||
+        rows->row_ct >= job->rows->row_ct ||
+        (job->base && rows->row_ct <= dms_pair_counts_row_ct(job->base)) ||
+        !dms_row_set_contains(job->rows, rows) ||
+        dms_row_set_check(rows, "counted", search->hashes) < 0) {
+        dms_pair_counts_free(found);
+        return DMS_OK;
+    }
+    dms_pair_counts_free(job->base);
+    free(job->base_path);
+    job->base = found;
+    job->base_path = dms_strdup(path);
+    return job->base_path ? DMS_OK : DMS_ERR_NO_MEMORY;
+}
+
+/* Holds the row set against the snapshot, and finds what has been counted of it. */
+static int prepare_rows(struct gram_job *job)
+{
+    struct dms_row_set none = {0};
+    struct dms_model_hashes hashes;
+    struct base_search search = {.job = job, .hashes = &hashes};
+    const struct dms_row_set *counted = &none;
+    int rc = dms_model_hashes_read(job->snapshot, 0, dms_pool_threads(job->pool), &hashes);
+
+    if (rc < 0)
+        return rc;
+    rc = dms_row_set_check(job->rows, "counted", &hashes);
+    if (rc == DMS_OK)
+        rc = dms_gram_each(dms_snapshot_path(job->snapshot), consider_base, &search);
+    dms_model_hashes_free(&hashes);
+    if (rc == DMS_OK && job->base)
+        counted = dms_pair_counts_rows(job->base);
+    if (rc == DMS_OK)
+        rc = dms_row_set_subtract(job->rows, counted, &job->ranges, &job->source.range_ct);
+    job->source.ranges = job->ranges;
+    job->source.row_ct = job->rows->row_ct - counted->row_ct;
     return rc;
 }
 
-int dms_gram_each(struct dms_gram_run *run, size_t task_ct,
-                  int (*task)(void *context, size_t index, struct dms_working_set *set),
-                  void *context)
-{
-    struct each each = {.run = run, .task_ct = task_ct, .task = task, .context = context};
+/* ---- counting ---- */
 
-    return dms_pool_run(run->pool, task_ct < run->set_ct ? task_ct : run->set_ct, run_each, &each);
+/* For sums and, beside them, their encoded form, which takes no more. */
+static uint64_t band_bytes(const struct gram_job *job, uint64_t fixed_bytes)
+{
+    uint64_t allowed = job->options->memory_bytes;
+
+    return allowed > fixed_bytes ? (allowed - fixed_bytes) / 2 : 0;
 }
 
-/* ---- moments ---- */
-
-enum dms_role dms_gram_role(const struct dms_gram_block *block)
+/* The passes that bands of so many bytes make; 0: not even one tile of examples fits. */
+static uint64_t count_passes(const struct gram_job *job, uint64_t bytes)
 {
-    return block->stage == DMS_GRAM_REFIT ? DMS_ROLE_REFIT : DMS_ROLE_TRAINING;
+    unsigned thread_ct = dms_pool_threads(job->pool);
+    uint64_t pass_ct = 0, row_ct = job->source.row_ct;
+
+    if (dms_pair_band_bytes(job->example_ct, 0, 1, row_ct, thread_ct) > bytes)
+        return 0;
+    for (size_t first = 0; first < dms_pair_side(job->example_ct); pass_ct++)
+        first = dms_pair_band_choose(job->example_ct, first, row_ct, thread_ct, bytes);
+    return pass_ct;
 }
 
-bool dms_gram_is_shared(const struct dms_gram_block *block, size_t t)
+static int plan_passes(struct gram_job *job, bool in_memory, struct dms_pair_build *build)
 {
-    const struct dms_problem *problem = block->run->problem;
+    unsigned thread_ct = dms_pool_threads(job->pool);
+    uint64_t fixed = dms_gram_source_bytes(job->snapshot, job->source.row_ct);
+    uint64_t least;
 
-    if (problem->self && problem->self[block->first + t] >= 0)
-        return false;
-    for (int role = 0; role < DMS_ROLE_REFIT; role++)
-        if (problem->row_ct[role] > 0 &&
-            block->moments[role].moments[t].row_weight < (double)problem->row_ct[role])
-            return false;
-    return true;
+    if (in_memory)
+        fixed += dms_pair_counts_tile_bytes(job->example_ct, job->rows->row_ct);
+    build->memory_bytes = band_bytes(job, fixed);
+    job->source.pass_ct = count_passes(job, build->memory_bytes);
+    job->result.pass_ct = job->source.pass_ct;
+    if (job->source.pass_ct > 0)
+        return DMS_OK;
+    least = fixed + 2 * dms_pair_band_bytes(job->example_ct, 0, 1, job->source.row_ct, thread_ct);
+    return dms_fail(DMS_ERR_INVALID,
+                    "counting the pairs of %zu examples takes %" PRIu64
+                    " MiB of memory at least, and %" PRIu64 " MiB are allowed: allow more",
+                    job->example_ct, least / 1048576 + 1, job->options->memory_bytes / 1048576);
 }
 
-struct dms_ridge_moments dms_gram_moments(const struct dms_gram_block *block, size_t t)
+static int run_writer(struct gram_job *job, struct dms_gram_writer *writer,
+                      const struct dms_pair_build *build)
 {
-    struct dms_ridge_moments sum = block->moments[DMS_ROLE_TRAINING].moments[t];
-    const struct dms_ridge_moments *other;
-    double between;
+    struct dms_gram_description description = {
+        .sequence = job->info.sequence, .example_ct = job->example_ct, .rows = job->rows};
 
-    if (dms_gram_role(block) == DMS_ROLE_TRAINING)
-        return sum;
-    other = &block->moments[DMS_ROLE_VALIDATION].moments[t];
-    between = other->shift - sum.shift;
-    sum.square_sum +=
-        other->square_sum + 2 * between * other->sum + between * between * other->row_weight;
-    sum.sum += other->sum + between * other->row_weight;
-    sum.row_weight += other->row_weight;
-    return sum;
+    memcpy(description.store_uuid, job->info.store_uuid, sizeof description.store_uuid);
+    return dms_gram_writer_run(writer, &description, build);
 }
 
-void dms_gram_set_moments(struct dms_target_path *path, const struct dms_ridge_moments *moments)
+/* Counts into the file of `writer`, or into memory where that is NULL. */
+static int count(struct gram_job *job, struct dms_gram_writer *writer,
+                 struct dms_pair_counts **counts)
 {
-    path->row_weight = moments->row_weight;
-    path->mean = dms_ridge_mean(moments);
-    path->null_deviance = dms_ridge_null_deviance(moments);
-}
+    struct dms_pair_source rows;
+    struct dms_pair_build build = {.pool = job->pool, .source = &rows};
+    enum dms_gram_origin origin;
+    int rc = prepare_rows(job);
 
-static int read_moments(struct dms_gram_block *block)
-{
-    const struct dms_gram_run *run = block->run;
-    int rc = DMS_OK;
-
-    for (int role = 0; rc == DMS_OK && role < DMS_ROLE_REFIT; role++)
-        if (run->problem->row_ct[role] > 0)
-            rc =
-                dms_ridge_targets_read(run->problem, run->pool, (enum dms_role)role, block->first,
-                                       block->target_ct, DMS_RIDGE_PRODUCTS, &block->moments[role]);
+    if (rc == DMS_OK)
+        rc = plan_passes(job, writer == NULL, &build);
+    if (rc == DMS_OK)
+        rc = dms_gram_source_begin(&job->source, &rows);
+    if (rc < 0)
+        return rc;
+    build.base = job->base;
+    origin = job->base ? DMS_GRAM_ADDED : DMS_GRAM_COUNTED;
+    rc = writer ? run_writer(job, writer, &build) : dms_pair_counts_build(&build, counts);
+    if (rc == DMS_OK && writer)
+        rc = open_existing(job, counts);
+    if (rc == DMS_END)
+        rc = dms_fail(DMS_ERR_CONFLICT, "counts of pairs '%s' were removed at once", job->path);
+    if (rc == DMS_OK && writer && job->base)
+        rc = dms_file_remove(job->base_path);
+    job->result.origin = origin;
+    job->result.counted_ct = job->source.row_ct;
     return rc;
 }
 
-/* ---- progress and checkpoints ---- */
+/* ---- together ---- */
 
-/* Targets that are not finished begin their stage anew when the fit goes on: no target depends on
- * another, so that the same bytes come out. */
-static int checkpoint(const struct dms_gram_block *block)
+/* Another process counts the same models: waits a moment, unless the caller wants to stop. */
+static int wait_for_other(const struct gram_job *job)
 {
-    const struct dms_solve_control *control = block->run->control;
-    struct dms_buffer buffer = {0};
-    struct dms_encoder encoder = dms_encoder_begin(&buffer);
+    const struct dms_gram_options *options = job->options;
+    struct timespec moment = {.tv_nsec = WAIT_NS};
+
+    if (options->progress && options->progress(options->progress_context, 0, job->rows->row_ct))
+        return dms_fail(DMS_ERR_INTERRUPTED,
+                        "interrupted while another process counted the same models");
+    nanosleep(&moment, NULL);
+    return DMS_OK;
+}
+
+/* The file, found or made. */
+static int get_file(struct gram_job *job, struct dms_pair_counts **counts)
+{
+    struct dms_gram_writer *writer = NULL;
     int rc;
 
-    if (!control->save)
-        return DMS_OK;
-    dms_encode_u64(&encoder, block->index);
-    dms_encode_u64(&encoder, block->first);
-    dms_encode_u64(&encoder, block->target_ct);
-    dms_encode_u32(&encoder, (uint32_t)block->stage);
-    dms_encode_u64(&encoder, block->round_ct);
-    for (size_t t = 0; t < block->target_ct; t++)
-        dms_target_path_save(&block->paths[t], &encoder);
-    rc = encoder.status;
-    if (rc == DMS_OK)
-        rc = control->save(control->context, buffer.data, buffer.size);
-    dms_buffer_free(&buffer);
-    return rc;
-}
-
-static int restore(struct dms_gram_block *block, struct dms_cursor *cursor)
-{
-    const struct dms_problem *problem = block->run->problem;
-    uint64_t index = dms_cursor_u64(cursor), first = dms_cursor_u64(cursor);
-    uint64_t target_ct = dms_cursor_u64(cursor);
-    uint32_t stage = dms_cursor_u32(cursor);
-
-    block->round_ct = dms_cursor_u64(cursor);
-    if (cursor->bad || index != block->index || first != block->first ||
-        target_ct != block->target_ct || stage > DMS_GRAM_REFIT)
-        return dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
-                                          "resume with the same memory");
-    block->stage = (enum dms_gram_stage)stage;
-    for (size_t t = 0; t < block->target_ct; t++) {
-        struct dms_target_path *path = &block->paths[t];
-        int rc = dms_target_path_load(path, problem, cursor);
-
-        if (rc == DMS_OK && block->stage == DMS_GRAM_PATH && !path->finished) {
-            dms_target_path_free(path);
-            rc = dms_target_path_init(path, problem, block->first + t, t);
-        }
-        if (rc < 0)
-            return rc;
-    }
-    if (!dms_cursor_ended_well(cursor))
-        return dms_fail(DMS_ERR_CORRUPT, "the solver's state in the checkpoint is cut short");
-    return DMS_OK;
-}
-
-int dms_gram_tell(struct dms_gram_block *block)
-{
-    const struct dms_gram_run *run = block->run;
-    struct dms_fit_progress progress = {
-        .stage = block->stage == DMS_GRAM_PATH ? "path" : "refit",
-        .block = block->index,
-        .block_ct = run->block_ct,
-        .epoch = ++block->round_ct,
-        .target_ct = run->problem->target_ct,
-        .finished_ct = block->first,
-        .worst_gap = (double)NAN,
-    };
-    int rc = block->round_ct % CHECKPOINT_ROUNDS == 0 ? checkpoint(block) : DMS_OK;
-
-    if (rc < 0 || !run->control->progress)
+    do {
+        rc = dms_gram_writer_create(job->path, &writer);
+        if (rc == DMS_ERR_BUSY && wait_for_other(job) < 0)
+            return DMS_ERR_INTERRUPTED;
+    } while (rc == DMS_ERR_BUSY);
+    if (rc < 0)
         return rc;
-    for (size_t t = 0; t < block->target_ct; t++) {
-        progress.lambdas_done += (double)block->paths[t].path_ct / (double)block->target_ct;
-        progress.finished_ct += block->paths[t].finished;
-    }
-    if (run->control->progress(run->control->context, &progress) != 0)
-        return dms_fail(DMS_ERR_INTERRUPTED,
-                        "the fit was stopped in round %" PRIu64 " of stage '%s'", block->round_ct,
-                        progress.stage);
-    return DMS_OK;
-}
-
-/* ---- a block ---- */
-
-static void free_block(struct dms_gram_block *block)
-{
-    for (size_t t = 0; block->paths && t < block->target_ct; t++)
-        dms_target_path_free(&block->paths[t]);
-    free(block->paths);
-    for (int role = 0; role < DMS_ROLE_CT; role++)
-        dms_ridge_targets_free(&block->moments[role]);
-}
-
-/* The path is done: its choice is the result, or what the refit begins with. */
-static void end_path(struct dms_gram_block *block)
-{
-    for (size_t t = 0; t < block->target_ct; t++) {
-        struct dms_target_path *path = &block->paths[t];
-        struct dms_sparse_model swap = path->model;
-
-        path->model = path->best;
-        path->best = swap;
-        if (path->path_ct > 0) {
-            path->lambda = path->lambdas[path->chosen];
-            path->gap = path->gaps[path->chosen];
-        }
-        /* A constant target has its mean, and nothing to refit. */
-        if (!block->run->refit || path->flags & DMS_FITTED_CONSTANT)
-            continue;
-        path->finished = false;
-        path->flags |= DMS_FITTED_REFITTED;
-    }
-    block->stage = DMS_GRAM_REFIT;
-    block->round_ct = 0;
-}
-
-static int solve_stage(struct dms_gram_block *block)
-{
-    int rc = checkpoint(block);
-
-    if (rc == DMS_OK)
-        rc = dms_gram_solve_shared(block);
-    return rc == DMS_OK ? dms_gram_solve_own(block) : rc;
-}
-
-static int hand_out(const struct dms_gram_block *block)
-{
-    const struct dms_solve_control *control = block->run->control;
-    int rc = DMS_OK;
-
-    for (size_t t = 0; rc == DMS_OK && t < block->target_ct; t++) {
-        struct dms_fitted_target result;
-
-        dms_target_path_result(&block->paths[t], &result);
-        rc = control->result(control->context, &result);
-    }
+    /* Whoever had the lock before may have made it. */
+    rc = open_existing(job, counts);
+    if (rc == DMS_END)
+        rc = dms_gram_remove_leftovers(dms_snapshot_path(job->snapshot));
+    if (rc == DMS_OK && !*counts)
+        rc = count(job, writer, counts);
+    dms_gram_writer_free(writer);
     return rc;
 }
 
-static int solve_block(struct dms_gram_run *run, uint64_t index, struct dms_cursor *saved)
+static int get(struct gram_job *job, struct dms_pair_counts **counts)
 {
-    size_t first = (size_t)index * run->block_targets;
-    size_t left = run->problem->target_ct - first;
-    struct dms_gram_block block = {
-        .run = run,
-        .index = index,
-        .first = first,
-        .target_ct = left < run->block_targets ? left : run->block_targets,
+    enum dms_gram_keep keep = job->options->keep;
+    int rc = open_existing(job, counts);
+
+    if (rc != DMS_END)
+        return rc;
+    if (keep != DMS_GRAM_MEMORY)
+        rc = get_file(job, counts);
+    if (keep == DMS_GRAM_MEMORY || (keep == DMS_GRAM_KEEP_IF_POSSIBLE && rc == DMS_ERR_PERMISSION))
+        rc = count(job, NULL, counts);
+    return rc;
+}
+
+int dms_pair_counts_get(dms_snapshot *snapshot, const struct dms_row_set *rows,
+                        struct dms_pool *pool, const struct dms_gram_options *options,
+                        struct dms_pair_counts **counts, struct dms_gram_result *result)
+{
+    struct gram_job job = {
+        .snapshot = snapshot,
+        .rows = rows,
+        .pool = pool,
+        .options = options,
+        .example_ct = (size_t)dms_snapshot_schema(snapshot)->example_ct,
+        .path = dms_gram_path(dms_snapshot_path(snapshot), rows),
+        .source = {.snapshot = snapshot,
+                   .progress = options->progress,
+                   .progress_context = options->progress_context},
+        .result = {.row_ct = rows->row_ct},
     };
+    struct dms_pair_counts *made = NULL;
+    int rc = job.path ? DMS_OK : DMS_ERR_NO_MEMORY;
+
+    dms_snapshot_info(snapshot, &job.info);
+    if (rc == DMS_OK && rows->row_ct > UINT32_MAX)
+        rc = dms_fail(DMS_ERR_INVALID, "pairs are counted over 2^32 - 1 models at most");
+    if (rc == DMS_OK)
+        rc = get(&job, &made);
+    dms_gram_source_end(&job.source);
+    dms_pair_counts_free(job.base);
+    free(job.base_path);
+    free(job.ranges);
+    free(job.path);
+    if (rc < 0) {
+        dms_pair_counts_free(made);
+        return rc;
+    }
+    if (result)
+        *result = job.result;
+    *counts = made;
+    return DMS_OK;
+}
+
+/* ---- what callers of the library see ---- */
+
+struct dms_gram {
+    struct dms_pair_counts *counts;
+};
+
+int dms_gram_open(dms_snapshot *snapshot, const struct dms_row_set *rows,
+                  const struct dms_gram_options *options, dms_gram **gram,
+                  struct dms_gram_result *result)
+{
+    struct dms_pool *pool = NULL;
+    dms_gram *made = dms_alloc(1, sizeof *made);
+    int rc = made ? dms_pool_create(options->thread_ct, &pool) : DMS_ERR_NO_MEMORY;
+
+    if (rc == DMS_OK)
+        rc = dms_pair_counts_get(snapshot, rows, pool, options, &made->counts, result);
+    dms_pool_free(pool);
+    if (rc < 0)
+        free(made);
+    else
+        *gram = made;
+    return rc;
+}
+
+void dms_gram_close(dms_gram *gram)
+{
+    if (!gram)
+        return;
+    dms_pair_counts_free(gram->counts);
+    free(gram);
+}
+
+uint64_t dms_gram_example_ct(const dms_gram *gram)
+{
+    return gram->counts->example_ct;
+}
+
+uint64_t dms_gram_row_ct(const dms_gram *gram)
+{
+    return gram->counts->row_ct;
+}
+
+/* Puts the cells of examples first .. end - 1, rows of a tile, in their place. The tile below the
+ * diagonal is the mirror image of the one above. */
+static int copy_tile(const struct dms_pair_counts *counts, size_t first, size_t end, size_t tile_b,
+                     uint32_t *cells, uint32_t *to)
+{
+    size_t tile_a = first / DMS_PAIR_TILE, b = tile_b * DMS_PAIR_TILE;
+    size_t left = counts->example_ct - b, column_ct = left < DMS_PAIR_TILE ? left : DMS_PAIR_TILE;
+    bool is_mirrored = tile_b < tile_a;
+    int rc = dms_pair_counts_tile(counts, is_mirrored ? tile_b : tile_a,
+                                  is_mirrored ? tile_a : tile_b, cells);
+
+    for (size_t a = first; rc == DMS_OK && a < end; a++, to += counts->example_ct)
+        for (size_t j = 0; j < column_ct; j++)
+            to[b + j] = is_mirrored ? cells[j * DMS_PAIR_TILE + a % DMS_PAIR_TILE]
+                                    : cells[a % DMS_PAIR_TILE * DMS_PAIR_TILE + j];
+    return rc;
+}
+
+int dms_gram_rows(const dms_gram *gram, uint64_t first, uint64_t row_ct, uint32_t *to)
+{
+    const struct dms_pair_counts *counts = gram->counts;
+    uint32_t *cells;
     int rc = DMS_OK;
 
-    block.paths = dms_alloc(block.target_ct, sizeof *block.paths);
-    if (!block.paths)
+    if (first > counts->example_ct || row_ct > counts->example_ct - first)
+        return dms_fail(DMS_ERR_INVALID,
+                        "rows %" PRIu64 " to %" PRIu64 " are not all there: counts are of %zu "
+                        "examples",
+                        first, first + row_ct, counts->example_ct);
+    cells = dms_alloc(DMS_PAIR_TILE_CELLS, sizeof *cells);
+    if (!cells)
         return DMS_ERR_NO_MEMORY;
-    for (size_t t = 0; rc == DMS_OK && t < block.target_ct; t++)
-        rc = dms_target_path_init(&block.paths[t], run->problem, first + t, t);
-    if (rc == DMS_OK && saved)
-        rc = restore(&block, saved);
-    if (rc == DMS_OK)
-        rc = read_moments(&block);
-    if (rc == DMS_OK && block.stage == DMS_GRAM_PATH) {
-        rc = solve_stage(&block);
-        if (rc == DMS_OK)
-            end_path(&block);
+    for (size_t a = (size_t)first, end, stop = (size_t)(first + row_ct); rc == DMS_OK && a < stop;
+         a = end) {
+        end = (a / DMS_PAIR_TILE + 1) * DMS_PAIR_TILE;
+        end = end < stop ? end : stop;
+        for (size_t tile = 0; rc == DMS_OK && tile < counts->side; tile++)
+            rc = copy_tile(counts, a, end, tile, cells,
+                           to + (a - (size_t)first) * counts->example_ct);
     }
-    if (rc == DMS_OK && run->refit)
-        rc = solve_stage(&block);
-    if (rc == DMS_OK)
-        rc = hand_out(&block);
-    free_block(&block);
-    return rc;
-}
-
-/* ---- the whole ---- */
-
-static int prepare(struct dms_gram_run *run)
-{
-    const struct dms_problem *problem = run->problem;
-    int rc = dms_pool_create(run->control->thread_ct, &run->pool);
-
-    if (rc == DMS_OK)
-        rc = choose_block(run);
-    if (rc < 0)
-        return rc;
-    run->set_limit = largest_set(problem, run->control->memory_bytes);
-    run->set_ct = dms_pool_threads(run->pool) < SETS ? dms_pool_threads(run->pool) : SETS;
-    run->sets = dms_alloc(run->set_ct, sizeof *run->sets);
-    return run->sets ? DMS_OK : DMS_ERR_NO_MEMORY;
-}
-
-static void release(struct dms_gram_run *run)
-{
-    for (size_t i = 0; run->sets && i < run->set_ct; i++)
-        dms_working_set_free(&run->sets[i]);
-    free(run->sets);
-    for (int role = 0; role < DMS_ROLE_CT; role++)
-        dms_pair_counts_free(run->counts[role]);
-    dms_pool_free(run->pool);
-}
-
-static void tell_division(const struct dms_gram_run *run)
-{
-    const struct dms_solve_control *control = run->control;
-    size_t all = run->problem->target_ct;
-    struct dms_fit_placement placement = {
-        .block_ct = run->block_ct,
-        .block_targets = all < run->block_targets ? all : run->block_targets,
-        .batch_rows = DMS_PASS_ROWS,
-        .table = "none",
-    };
-
-    if (control->divided)
-        control->divided(control->context, &placement);
-}
-
-int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_control *control)
-{
-    struct dms_gram_run run = {.problem = problem, .control = control};
-    struct dms_cursor cursor = dms_cursor_begin(control->state, control->state_bytes);
-    uint64_t first_block = 0;
-    int rc = dms_problem_check(problem);
-
-    if (rc < 0)
-        return rc;
-    run.refit = problem->refit && problem->row_ct[DMS_ROLE_VALIDATION] > 0;
-    rc = prepare(&run);
-    if (rc < 0)
-        goto out;
-    tell_division(&run);
-    if (control->state) {
-        struct dms_cursor peek = cursor;
-
-        first_block = dms_cursor_u64(&peek);
-        if (peek.bad || first_block >= run.block_ct)
-            rc = dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
-                                            "resume with the same memory");
-    }
-    for (uint64_t b = first_block; rc == DMS_OK && b < run.block_ct; b++)
-        rc = solve_block(&run, b, control->state && b == first_block ? &cursor : NULL);
-out:
-    release(&run);
+    free(cells);
     return rc;
 }

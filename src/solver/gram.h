@@ -1,13 +1,78 @@
 /*
- * What the gram solver takes, known before it begins; dms_gram_solve itself is in problem.h.
+ * Counts of pairs of the row sets of a store: found as a file, or counted from the snapshot. What
+ * is told in dmstore/gram.h; a solver takes the counts themselves.
  */
 #ifndef DMS_SOLVER_GRAM_H
 #define DMS_SOLVER_GRAM_H
 
-#include "solver/problem.h"
+#include "dmstore/gram.h"
+#include "solver/pair_build.h"
 
-/* Bytes that blocks of target_ct targets take, with the sources' buffers. */
-uint64_t dms_gram_bytes(const struct dms_problem *problem, size_t target_ct, uint64_t memory_bytes,
-                        unsigned thread_ct);
+
+/* As dms_gram_open, with the threads of a pool (options->thread_ct is not looked at). The caller
+ * ends *counts with dms_pair_counts_free. */
+int dms_pair_counts_get(dms_snapshot *snapshot, const struct dms_row_set *rows,
+                        struct dms_pool *pool, const struct dms_gram_options *options,
+                        struct dms_pair_counts **counts, struct dms_gram_result *result);
+
+/* ---- files (gram_files.c) ---- */
+
+/* "STORE/gram/DIGEST.pairs", "STORE/gram" in new memory. */
+char *dms_gram_path(const char *store_path, const struct dms_row_set *rows);
+char *dms_gram_directory(const char *store_path);
+
+/* Calls visit(context, path, digest) for every file of counts, by name; ends early with what it
+ * returns unless that is 0. */
+int dms_gram_each(const char *store_path,
+                  int (*visit)(void *context, const char *path, const char *digest), void *context);
+
+/* Removes unfinished files that no writer is at. */
+int dms_gram_remove_leftovers(const char *store_path);
+
+/* ---- the rows of a snapshot (gram_source.c) ---- */
+
+struct dms_gram_source {
+    dms_snapshot *snapshot;
+    const struct dms_id_range *ranges; /* of the models that are counted */
+    size_t range_ct;
+    uint64_t row_ct;
+    uint64_t pass_ct; /* that there will be */
+    uint64_t done_ct; /* models taken in so far, over all passes */
+    dms_progress progress;
+    void *progress_context;
+    uint64_t *columns; /* of a block; dms_gram_source_begin */
+};
+
+/* Bytes that a source takes while it is visited. */
+uint64_t dms_gram_source_bytes(dms_snapshot *snapshot, uint64_t row_ct);
+
+/* Completes a source whose other fields are set, and describes it in *source. The caller ends it
+ * with dms_gram_source_end, which accepts what is all zero. */
+int dms_gram_source_begin(struct dms_gram_source *rows, struct dms_pair_source *source);
+void dms_gram_source_end(struct dms_gram_source *rows);
+
+/* ---- writing (gram_write.c) ---- */
+
+/* What a file of counts says of them. */
+struct dms_gram_description {
+    uint8_t store_uuid[16];
+    uint64_t sequence;
+    uint64_t example_ct;
+    const struct dms_row_set *rows;
+};
+
+/* A file that is being written, under a temporary name and locked. */
+struct dms_gram_writer;
+
+/* Locks the temporary file beside `path`, which is copied. BUSY: another process has it. The
+ * caller ends *writer with dms_gram_writer_free, which takes an unfinished file away. */
+int dms_gram_writer_create(const char *path, struct dms_gram_writer **writer);
+void dms_gram_writer_free(struct dms_gram_writer *writer);
+
+/* Counts what `plan` says (its begin and keep are not used) into the file and gives it its name,
+ * durably. */
+int dms_gram_writer_run(struct dms_gram_writer *writer,
+                        const struct dms_gram_description *description,
+                        const struct dms_pair_build *plan);
 
 #endif

@@ -479,7 +479,7 @@ static int solve_window(struct own_work *work)
     int rc = open_window(work, &any);
 
     while (rc == DMS_OK && any && fill_lanes(work)) {
-        rc = dms_gram_each(block->run, work->tile_ct, tile_round, work);
+        rc = dms_gram_run_each(block->run, work->tile_ct, tile_round, work);
         if (rc == DMS_OK)
             rc = dms_gram_tell(block);
     }

@@ -56,9 +56,9 @@ int dms_gram_tell(struct dms_gram_block *block);
 
 /* Calls task(context, i, set) for i < task_ct on all threads, each with a working set of its own.
  */
-int dms_gram_each(struct dms_gram_run *run, size_t task_ct,
-                  int (*task)(void *context, size_t index, struct dms_working_set *set),
-                  void *context);
+int dms_gram_run_each(struct dms_gram_run *run, size_t task_ct,
+                      int (*task)(void *context, size_t index, struct dms_working_set *set),
+                      void *context);
 
 /* Solve the unfinished targets of the block's stage that have all models in common (gram_shared.c),
  * and those that have not (gram_own.c). */

@@ -331,7 +331,7 @@ int dms_gram_solve_shared(struct dms_gram_block *block)
         /* A refit begins with its model as a change. */
         rc = dms_pool_run(run->pool, range_ct, add_task, &work);
         if (rc == DMS_OK)
-            rc = dms_gram_each(run, work.place_ct, step_task, &work);
+            rc = dms_gram_run_each(run, work.place_ct, step_task, &work);
         if (rc == DMS_OK)
             rc = dms_gram_tell(block);
     }

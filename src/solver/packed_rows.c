@@ -94,21 +94,10 @@ void dms_packed_rows_count(const struct dms_packed_rows *rows, const uint64_t *r
     }
 }
 
-/* ---- pairs ---- */
-
-/* The sums of pairs that are counted at a time. */
-#define BAND_BYTES ((uint64_t)64 << 20)
-
-struct band_pass {
-    const struct dms_covariance *covariance;
-    const struct dms_pair_band *band;
-    double *matrix;
-};
-
-static int count_band(struct dms_pool *pool, const struct dms_covariance *covariance,
-                      struct dms_pair_band *band)
+int dms_packed_rows_visit(const struct dms_packed_rows *rows, const uint32_t *examples,
+                          const uint64_t *row_words, void *taker,
+                          int (*take)(void *taker, const struct dms_pair_block *block))
 {
-    const struct dms_packed_rows *rows = covariance->rows;
     int rc = DMS_OK;
 
     for (size_t w = 0; rc == DMS_OK && w < rows->word_ct; w += DMS_PANEL_ROWS / 64) {
@@ -117,13 +106,32 @@ static int count_band(struct dms_pool *pool, const struct dms_covariance *covari
             .word_ct = left < DMS_PANEL_ROWS / 64 ? left : DMS_PANEL_ROWS / 64,
             .columns = rows->columns + w,
             .stride_words = rows->word_ct,
-            .examples = covariance->examples,
-            .row_words = covariance->row_words ? covariance->row_words + w : NULL,
+            .examples = examples,
+            .row_words = row_words ? row_words + w : NULL,
         };
 
-        rc = dms_pair_band_add(pool, band, &block);
+        rc = take(taker, &block);
     }
     return rc;
+}
+
+/* ---- pairs ---- */
+
+/* The sums of pairs that are counted at a time. */
+#define BAND_BYTES ((uint64_t)64 << 20)
+
+struct band_pass {
+    struct dms_pool *pool;
+    const struct dms_covariance *covariance;
+    struct dms_pair_band band;
+    double *matrix;
+};
+
+static int add_block(void *taker, const struct dms_pair_block *block)
+{
+    struct band_pass *pass = taker;
+
+    return dms_pair_band_add(pass->pool, &pass->band, block);
 }
 
 /* The elements of a tile's rows, and their mirror images. */
@@ -131,12 +139,12 @@ static int fill_tile(void *context, size_t index)
 {
     const struct band_pass *pass = context;
     const struct dms_covariance *covariance = pass->covariance;
-    size_t size = covariance->size, first = (pass->band->first_tile + index) * DMS_PAIR_TILE;
+    size_t size = covariance->size, first = (pass->band.first_tile + index) * DMS_PAIR_TILE;
     size_t end = size - first < DMS_PAIR_TILE ? size : first + DMS_PAIR_TILE;
 
     for (size_t a = first; a < end; a++)
         for (size_t b = a; b < size; b++) {
-            double pairs = (double)*dms_pair_band_sums(pass->band, a, b);
+            double pairs = (double)*dms_pair_band_sums(&pass->band, a, b);
             double weight = covariance->row_weight;
             double covered = weight * pairs - covariance->counts[a] * covariance->counts[b];
             double value =
@@ -157,16 +165,16 @@ int dms_packed_rows_covariance(struct dms_pool *pool, const struct dms_covarianc
     if (row_ct > UINT32_MAX)
         return dms_fail(DMS_ERR_INVALID, "pairs are counted over 2^32 - 1 models at most");
     for (size_t first = 0, end; rc == DMS_OK && first < dms_pair_side(size); first = end) {
-        struct dms_pair_band band = {0};
-        struct band_pass pass = {.covariance = covariance, .band = &band, .matrix = matrix};
+        struct band_pass pass = {.pool = pool, .covariance = covariance, .matrix = matrix};
 
         end = dms_pair_band_choose(size, first, row_ct, dms_pool_threads(pool), BAND_BYTES);
-        rc = dms_pair_band_create(size, first, end, row_ct, &band);
+        rc = dms_pair_band_create(size, first, end, row_ct, &pass.band);
         if (rc == DMS_OK)
-            rc = count_band(pool, covariance, &band);
+            rc = dms_packed_rows_visit(covariance->rows, covariance->examples,
+                                       covariance->row_words, &pass, add_block);
         if (rc == DMS_OK)
             rc = dms_pool_run(pool, end - first, fill_tile, &pass);
-        dms_pair_band_free(&band);
+        dms_pair_band_free(&pass.band);
     }
     return rc;
 }

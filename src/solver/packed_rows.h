@@ -9,6 +9,7 @@
 #include "solver/problem.h"
 
 struct dms_pool;
+struct dms_pair_block; /* solver/pair_band.h */
 
 struct dms_packed_rows {
     size_t example_ct;
@@ -30,6 +31,12 @@ void dms_packed_rows_free(struct dms_packed_rows *rows);
  * rows; NULL: all. */
 void dms_packed_rows_count(const struct dms_packed_rows *rows, const uint64_t *row_words,
                            double *counts);
+
+/* Calls `take` for all rows in blocks, with these examples and row words (either may be NULL). Ends
+ * early with what `take` failed with. */
+int dms_packed_rows_visit(const struct dms_packed_rows *rows, const uint32_t *examples,
+                          const uint64_t *row_words, void *taker,
+                          int (*take)(void *taker, const struct dms_pair_block *block));
 
 /* Some of the examples and what their rows are. */
 struct dms_covariance {

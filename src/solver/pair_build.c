@@ -231,20 +231,7 @@ uint64_t dms_pair_build_bytes(size_t example_ct, uint64_t row_ct, unsigned threa
 static int visit_rows(void *context, void *taker,
                       int (*take)(void *taker, const struct dms_pair_block *block))
 {
-    const struct dms_packed_rows *rows = context;
-    int rc = DMS_OK;
-
-    for (size_t w = 0; rc == DMS_OK && w < rows->word_ct; w += DMS_PANEL_ROWS / 64) {
-        size_t left = rows->word_ct - w;
-        struct dms_pair_block block = {
-            .word_ct = left < DMS_PANEL_ROWS / 64 ? left : DMS_PANEL_ROWS / 64,
-            .columns = rows->columns + w,
-            .stride_words = rows->word_ct,
-        };
-
-        rc = take(taker, &block);
-    }
-    return rc;
+    return dms_packed_rows_visit(context, NULL, NULL, taker, take);
 }
 
 struct dms_pair_source dms_pair_source_of_rows(const struct dms_packed_rows *rows)

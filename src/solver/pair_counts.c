@@ -1,5 +1,5 @@
 /*
- * Counts of pairs, held in memory; see pair_counts.h.
+ * Counts of pairs: made in memory, and read from there or from a file; see pair_counts.h.
  */
 #include "solver/pair_counts.h"
 
@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "base/thread.h"
 #include "solver/pair_build.h"
+#include "solver/pair_counts_parts.h"
 
 /* The sums of a band in memory: as much as there is to gain from larger ones is little. */
 #define BAND_BYTES ((uint64_t)256 << 20)
@@ -18,17 +19,6 @@
 /* Rows of which random subsets need two bytes a pair: from here on six standard deviations,
  * alpha (1 - alpha) sqrt(m) at most sqrt(m) / 4 each, are more than 127. */
 #define TWO_BYTE_ROWS 7168
-
-struct dms_pair_counts {
-    size_t example_ct, side;
-    uint64_t row_ct;
-    uint32_t *singles, *offsets;
-    uint32_t center;
-    uint8_t *widths;       /* of each tile */
-    const uint8_t **tiles; /* where each is */
-    uint8_t **bands;       /* the memory that they are in */
-    size_t band_ct, band_capacity;
-};
 
 size_t dms_pair_counts_example_ct(const struct dms_pair_counts *counts)
 {
@@ -49,6 +39,7 @@ void dms_pair_counts_free(struct dms_pair_counts *counts)
 {
     if (!counts)
         return;
+    dms_pair_map_close(counts->file);
     for (size_t i = 0; i < counts->band_ct; i++)
         free(counts->bands[i]);
     free(counts->bands);
@@ -88,7 +79,7 @@ static int keep(void *context, struct dms_pair_tiles *tiles)
     return DMS_OK;
 }
 
-static int create(size_t example_ct, uint64_t row_ct, struct dms_pair_counts **counts)
+int dms_pair_counts_create(size_t example_ct, uint64_t row_ct, struct dms_pair_counts **counts)
 {
     size_t tile_ct = dms_pair_tile_ct(example_ct);
     struct dms_pair_counts *made;
@@ -115,22 +106,18 @@ static int create(size_t example_ct, uint64_t row_ct, struct dms_pair_counts **c
     return DMS_OK;
 }
 
-int dms_pair_counts_compute(struct dms_pool *pool, const struct dms_packed_rows *rows,
-                            struct dms_pair_counts **counts)
+int dms_pair_counts_build(const struct dms_pair_build *plan, struct dms_pair_counts **counts)
 {
-    struct dms_pair_source source = dms_pair_source_of_rows(rows);
-    struct dms_pair_build build = {
-        .pool = pool,
-        .source = &source,
-        .memory_bytes = BAND_BYTES,
-        .begin = begin,
-        .keep = keep,
-    };
+    struct dms_pair_build build = *plan;
+    const struct dms_pair_counts *base = plan->base;
+    uint64_t row_ct = plan->source->row_ct + (base ? dms_pair_counts_row_ct(base) : 0);
     struct dms_pair_counts *made = NULL;
-    int rc = create(rows->example_ct, rows->row_ct, &made);
+    int rc = dms_pair_counts_create(plan->source->example_ct, row_ct, &made);
 
     if (rc < 0)
         return rc;
+    build.begin = begin;
+    build.keep = keep;
     build.context = made;
     rc = dms_pair_build_run(&build);
     if (rc < 0)
@@ -140,68 +127,129 @@ int dms_pair_counts_compute(struct dms_pool *pool, const struct dms_packed_rows 
     return rc;
 }
 
+int dms_pair_counts_compute(struct dms_pool *pool, const struct dms_packed_rows *rows,
+                            struct dms_pair_counts **counts)
+{
+    struct dms_pair_source source = dms_pair_source_of_rows(rows);
+    struct dms_pair_build build = {.pool = pool, .source = &source, .memory_bytes = BAND_BYTES};
+
+    return dms_pair_counts_build(&build, counts);
+}
+
 uint64_t dms_pair_counts_bytes(size_t example_ct, uint64_t row_ct)
 {
     unsigned thread_ct = dms_processor_ct();
     size_t end = dms_pair_band_choose(example_ct, 0, row_ct, thread_ct, BAND_BYTES);
+
+    return dms_pair_counts_tile_bytes(example_ct, row_ct) +
+           dms_pair_band_bytes(example_ct, 0, end, row_ct, thread_ct);
+}
+
+uint64_t dms_pair_counts_tile_bytes(size_t example_ct, uint64_t row_ct)
+{
     uint64_t tile_bytes = (row_ct < TWO_BYTE_ROWS ? 1 : 2) * (uint64_t)DMS_PAIR_TILE_CELLS;
 
     return dms_pair_tile_ct(example_ct) * (tile_bytes + 1 + sizeof(uint8_t *)) +
-           2 * sizeof(uint32_t) * (uint64_t)example_ct +
-           dms_pair_band_bytes(example_ct, 0, end, row_ct, thread_ct);
+           2 * sizeof(uint32_t) * (uint64_t)example_ct;
 }
 
 /* ---- reading ---- */
 
-static struct dms_pair_place place_of(const struct dms_pair_counts *counts, size_t tile_a,
-                                      size_t tile_b)
+/* What a reading is about: it runs guarded where tiles are in a file. */
+struct reading {
+    const struct dms_pair_counts *counts;
+    size_t tile_a, tile_b; /* of a tile */
+    size_t a, size;        /* of single counts */
+    const uint32_t *examples;
+    uint32_t *cells;
+};
+
+/* Runs `read` where a page that is gone raises no signal. */
+static int read_guarded(struct reading *reading, void (*read)(void *context))
 {
-    return dms_pair_place_of(counts->example_ct, counts->singles, counts->offsets, counts->center,
-                             tile_a, tile_b);
+    const struct dms_pair_counts *counts = reading->counts;
+
+    if (counts->file)
+        return dms_pair_map_run(counts->file, read, reading);
+    read(reading);
+    return DMS_OK;
 }
 
 static int check_example(const struct dms_pair_counts *counts, size_t example)
 {
     return example < counts->example_ct
                ? DMS_OK
-               : dms_fail(DMS_ERR_INVALID, "example %zu of %zu", example, counts->example_ct);
+               : dms_fail(DMS_ERR_INVALID, "there is no example %zu: counts are of %zu", example,
+                          counts->example_ct);
+}
+
+static int check_tile(const struct dms_pair_counts *counts, size_t index)
+{
+    return counts->file ? dms_pair_map_check(counts->file, index) : DMS_OK;
+}
+
+static void read_tile(void *context)
+{
+    const struct reading *reading = context;
+    const struct dms_pair_counts *counts = reading->counts;
+    size_t index = dms_pair_tile_index(counts->side, reading->tile_a, reading->tile_b);
+    struct dms_pair_place place =
+        dms_pair_place_of(counts->example_ct, counts->singles, counts->offsets, counts->center,
+                          reading->tile_a, reading->tile_b);
+
+    dms_pair_tile_decode(&place, counts->widths[index], counts->tiles[index], reading->cells);
 }
 
 int dms_pair_counts_tile(const struct dms_pair_counts *counts, size_t tile_a, size_t tile_b,
                          uint32_t *cells)
 {
-    size_t index = dms_pair_tile_index(counts->side, tile_a, tile_b);
-    struct dms_pair_place place;
+    struct reading reading = {.counts = counts, .tile_a = tile_a, .tile_b = tile_b, .cells = cells};
+    int rc;
 
     if (tile_a > tile_b || tile_b >= counts->side)
         return dms_fail(DMS_ERR_INVALID, "there is no tile %zu, %zu of pairs", tile_a, tile_b);
-    place = place_of(counts, tile_a, tile_b);
-    dms_pair_tile_decode(&place, counts->widths[index], counts->tiles[index], cells);
-    return DMS_OK;
+    rc = check_tile(counts, dms_pair_tile_index(counts->side, tile_a, tile_b));
+    return rc < 0 ? rc : read_guarded(&reading, read_tile);
 }
 
-/* n of two examples. */
-static uint32_t count_of(const struct dms_pair_counts *counts, size_t a, size_t b)
+/* The tile of two examples; *cell: which of its cells is theirs. */
+static size_t tile_of(const struct dms_pair_counts *counts, size_t a, size_t b, size_t *cell)
 {
     size_t low = a < b ? a : b, high = a < b ? b : a;
-    size_t index = dms_pair_tile_index(counts->side, low / DMS_PAIR_TILE, high / DMS_PAIR_TILE);
-    size_t cell = low % DMS_PAIR_TILE * DMS_PAIR_TILE + high % DMS_PAIR_TILE;
 
-    if (a == b)
-        return counts->singles[a];
-    return counts->offsets[a] + counts->offsets[b] - counts->center +
-           dms_pair_deviation(counts->widths[index], counts->tiles[index], cell);
+    *cell = low % DMS_PAIR_TILE * DMS_PAIR_TILE + high % DMS_PAIR_TILE;
+    return dms_pair_tile_index(counts->side, low / DMS_PAIR_TILE, high / DMS_PAIR_TILE);
+}
+
+static void read_cells(void *context)
+{
+    const struct reading *reading = context;
+    const struct dms_pair_counts *counts = reading->counts;
+    size_t a = reading->a;
+
+    for (size_t k = 0; k < reading->size; k++) {
+        size_t b = reading->examples[k], cell, index = tile_of(counts, a, b, &cell);
+
+        reading->cells[k] =
+            a == b ? counts->singles[a]
+                   : counts->offsets[a] + counts->offsets[b] - counts->center +
+                         dms_pair_deviation(counts->widths[index], counts->tiles[index], cell);
+    }
 }
 
 int dms_pair_counts_gather(const struct dms_pair_counts *counts, size_t a, size_t size,
                            const uint32_t *examples, uint32_t *cells)
 {
+    struct reading reading = {
+        .counts = counts, .a = a, .size = size, .examples = examples, .cells = cells};
     int rc = check_example(counts, a);
 
     for (size_t k = 0; rc == DMS_OK && k < size; k++) {
+        size_t cell;
+
         rc = check_example(counts, examples[k]);
         if (rc == DMS_OK)
-            cells[k] = count_of(counts, a, examples[k]);
+            rc = check_tile(counts, tile_of(counts, a, examples[k], &cell));
     }
-    return rc;
+    return rc < 0 ? rc : read_guarded(&reading, read_cells);
 }

@@ -6,6 +6,7 @@
 #ifndef DMS_SOLVER_PAIR_COUNTS_H
 #define DMS_SOLVER_PAIR_COUNTS_H
 
+#include "dmstore/fit.h"
 #include "format/pair_counts.h"
 #include "solver/packed_rows.h"
 
@@ -23,6 +24,18 @@ const uint32_t *dms_pair_counts_singles(const struct dms_pair_counts *counts);
 int dms_pair_counts_compute(struct dms_pool *pool, const struct dms_packed_rows *rows,
                             struct dms_pair_counts **counts);
 void dms_pair_counts_free(struct dms_pair_counts *counts);
+
+/*
+ * Opens the file of counts at `path`, which stays mapped: any number of processes share its pages,
+ * and it may be removed meanwhile. Tiles are checked when they are first read. `store_uuid` is that
+ * of the store it must be of, or NULL. NOT_FOUND: no such file. CORRUPT: its head or lists are
+ * damaged, or it is cut off. INVALID: it is of another store.
+ */
+int dms_pair_counts_open(const char *path, const uint8_t *store_uuid,
+                         struct dms_pair_counts **counts);
+
+/* The models that were counted; NULL: the counts are in memory. It belongs to the counts. */
+const struct dms_row_set *dms_pair_counts_rows(const struct dms_pair_counts *counts);
 
 /*
  * n_ab of a tile: counts[i * DMS_PAIR_TILE + j] is that of examples tile_a * DMS_PAIR_TILE + i and

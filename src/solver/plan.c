@@ -28,8 +28,7 @@ static struct dms_fit_options with_defaults(const struct dms_fit_options *option
     if (resolved.held_out_ct == DMS_FIT_DEFAULT)
         resolved.held_out_ct = 0;
     if (resolved.validation_ct == DMS_FIT_DEFAULT)
-        resolved.validation_ct =
-            resolved.held_out_ct < model_ct ? (model_ct - resolved.held_out_ct) / 10 : 0;
+        resolved.validation_ct = dms_split_default_validation(model_ct, resolved.held_out_ct);
     return resolved;
 }
 

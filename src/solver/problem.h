@@ -95,7 +95,7 @@ struct dms_solve_control {
  * or `save` failed with. */
 int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
 
-/* Solves the problem by coordinate descent on the Gram matrix of the masks (gram.c); batches are
+/* Solves the problem by coordinate descent on the Gram matrix of the masks (gram_solver.c); batches are
  * not shuffled. Errors as dms_saga_solve. */
 int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
 

@@ -355,6 +355,11 @@ void dms_split_free(struct dms_split *split)
     *split = (struct dms_split){0};
 }
 
+uint64_t dms_split_default_validation(uint64_t model_ct, uint64_t held_out_ct)
+{
+    return held_out_ct < model_ct ? (model_ct - held_out_ct) / 10 : 0;
+}
+
 /* ---- together ---- */
 
 /* Adds `range`, which begins after all that are there. */

@@ -39,6 +39,9 @@ int dms_split_choose(const struct dms_model_hashes *hashes, uint64_t held_out_ct
                      uint64_t validation_ct, uint64_t rows_used, struct dms_split *split);
 void dms_split_free(struct dms_split *split);
 
+/* Models that validate unless the caller says otherwise: a tenth of those that are not held out. */
+uint64_t dms_split_default_validation(uint64_t model_ct, uint64_t held_out_ct);
+
 /* The ids of training and validation models together. The caller frees *ranges. */
 int dms_fit_used_ranges(const struct dms_fit_header *header, struct dms_id_range **ranges,
                         size_t *range_ct);

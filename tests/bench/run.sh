@@ -8,7 +8,7 @@
 set -eu
 
 build_dir=${DMSTORE_BUILD_DIR:-.}
-names=(ingest size open append rewrite reader lanes cuda fit fit_sklearn query query_sklearn)
+names=(ingest size open append rewrite reader lanes pairs cuda fit fit_sklearn query query_sklearn)
 only=()
 flags=()
 while [ $# -gt 0 ]; do

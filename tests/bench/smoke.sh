@@ -7,7 +7,7 @@ source "$(dirname "$0")/../cli/tap.sh"
 smoke_program() {
     local rows
     run "${@:3}"
-    rows=$(grep -cE '^\| [a-z].* \| [0-9.e+-]+ (s|ms|MiB|B a row|rows/s|MB/s|GB/s|multiply-adds/s|bit pairs/s)( |$)' "$stdout_file")
+    rows=$(grep -cE '^\| [a-z].* \| [0-9.e+-]+ (s|ms|MiB|B a row|rows/s|MB/s|GB/s|multiply-adds/s|bit pairs/s|pairs/s)( |$)' "$stdout_file")
     if [ "$status" -ne 0 ]; then
         fail "$1 runs" "exit status $status" "$(cat "$stderr_file")"
     elif [ "$rows" -ne "$2" ]; then
@@ -30,6 +30,8 @@ smoke open 26 --dmstore "$DMSTORE" --rows 1000 --group-rows 64 --value-rows 64 -
 smoke append 6 --rows 16 --examples 1000 --targets 20 --repeats 1
 smoke reader 7 --rows 300 --examples 1000 --targets 20 --batch-rows 64 --repeats 1
 smoke lanes 5 --rows 70 --columns 300 --variant ref --repeats 1
+smoke pairs $(($("$DMSTORE_BUILD_DIR/tests/bench/pairs_bench" --columns 10 --rows 10 --repeats 1 | grep -c 'a core') + 1)) \
+    --columns 300 --rows 200 --repeats 1
 DMSTORE_TEST_MODULE=$DMSTORE_BUILD_DIR/tests/cuda/stand_in.so \
     smoke cuda 15 --rows 70 --columns 100 --targets 64 --pair-rows 70 --pair-examples 30 --copy-mib 1 --blocks 1 --steps 2 --repeats 1
 check_output "cuda_bench says why it has no card" "SKIP: this build has no CUDA backend: there is no '/nonexistent'" \

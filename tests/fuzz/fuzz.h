@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Called once for every input. Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,5 +23,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                       \
         }                                                                                  \
     } while (0)
+
+/* Runs `fuzz` on a copy that it may change, unless the input is shorter than `least`. Returns 0. */
+__attribute__((unused)) static int fuzz_copy(const uint8_t *data, size_t size, size_t least,
+                                             void (*fuzz)(uint8_t *data, size_t size))
+{
+    uint8_t *copy;
+
+    if (size < least || size == 0)
+        return 0;
+    copy = malloc(size);
+    require(copy != NULL);
+    memcpy(copy, data, size);
+    fuzz(copy, size);
+    free(copy);
+    return 0;
+}
 
 #endif

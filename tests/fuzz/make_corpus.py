@@ -215,6 +215,34 @@ def jsonl_rows():
     }
 
 
+def pair_file(examples, ranges, singles, widths, file_bytes=None, version=1):
+    lists = b"".join(struct.pack("<QQ", *range_) for range_ in ranges) + pad(struct.pack(f"<{examples}I", *singles))
+    lists += b"".join(struct.pack("<QQ", tile, width) for tile, width in enumerate(widths))
+    lists += bytes(-(128 + len(lists)) % 64)
+    if file_bytes is None:
+        file_bytes = 128 + len(lists) + sum(widths) * 128 * 128
+    rows = sum(count for _, count in ranges)
+    head = b"DMSPAIRS" + struct.pack("<Q16sQQQQQQQQ", version, bytes(range(16)), 9, examples, rows, 11, 12, len(ranges), file_bytes, 0)
+    return head.ljust(128, b"\0") + lists
+
+
+def pair_files():
+    ranges = [(0, 3), (5, 1), (2**64 - 2, 2)]
+    several = pair_file(130, ranges, [k % 7 for k in range(130)], [1, 2, 4])
+    return {
+        "seed-one-tile": pair_file(3, [(0, 5)], [5, 0, 2], [1]),
+        "seed-several": several,
+        "seed-no-models": pair_file(1, [], [0], [1]),
+        "cut-short": several[:-64],
+        "ranges-touch": pair_file(3, [(0, 3), (3, 1)], [1, 2, 3], [1]),
+        "range-past-the-end": pair_file(3, [(2**64 - 1, 2)], [1, 2, 0], [1]),
+        "single-too-large": pair_file(3, [(0, 5)], [5, 6, 2], [2]),
+        "width-of-three": pair_file(3, [(0, 5)], [5, 0, 2], [3]),
+        "tiles-past-the-end": pair_file(130, ranges, [0] * 130, [1, 2, 4], 128 + 1024 + 4 * 128 * 128),
+        "newer-version": pair_file(3, [(0, 5)], [5, 0, 2], [1], version=2),
+    }
+
+
 def main():
     corpora = {
         "block": blocks(),
@@ -224,6 +252,7 @@ def main():
         "json": json_lines(),
         "jsonl": jsonl_rows(),
         "npy": npy_files(),
+        "pairs": pair_files(),
         "schema": schemas(),
         "state": records(),
     }

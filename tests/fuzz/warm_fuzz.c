@@ -56,14 +56,5 @@ static void fuzz(uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    uint8_t *copy;
-
-    if (size < DMS_WARM_HEAD_BYTES)
-        return 0;
-    copy = malloc(size);
-    require(copy != NULL);
-    memcpy(copy, data, size);
-    fuzz(copy, size);
-    free(copy);
-    return 0;
+    return fuzz_copy(data, size, DMS_WARM_HEAD_BYTES, fuzz);
 }

@@ -6,12 +6,17 @@
 #include "base/mix.h"
 #include "base/pool.h"
 #include "dmstore/error.h"
+#include "format/pair_file.h"
 #include "kernels/pairs.h"
-#include "solver/pair_band.h"
+#include "solver/gram.h"
+#include "solver/gram_rows.h"
+#include "solver/pair_build.h"
 #include "solver/pair_counts.h"
 #include "tests/unit/tap.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const variant_names[] = {"ref", "avx2", "avx512"};
 
@@ -355,6 +360,196 @@ static void test_numbers(void)
     ok(right, "tiles are numbered row by row in the upper triangle");
 }
 
+/* ---- row sets ---- */
+
+enum { ID_CT = 40 };
+
+/* The row set of the ids that are set. */
+static struct dms_row_set row_set_of(const bool *ids, struct dms_id_range *ranges)
+{
+    struct dms_row_set set = {.ranges = ranges};
+
+    for (uint64_t id = 0; id < ID_CT; id++) {
+        if (!ids[id])
+            continue;
+        set.row_ct++;
+        if (id > 0 && ids[id - 1])
+            ranges[set.range_ct - 1].id_ct++;
+        else
+            ranges[set.range_ct++] = (struct dms_id_range){id, 1};
+    }
+    return set;
+}
+
+static bool subtracts(const struct dms_row_set *set, const struct dms_row_set *part,
+                      const bool *wanted)
+{
+    struct dms_id_range *ranges = NULL;
+    size_t range_ct = 0;
+    bool left[ID_CT] = {false}, right;
+
+    right = dms_row_set_subtract(set, part, &ranges, &range_ct) == DMS_OK;
+    for (size_t r = 0; r < range_ct; r++) {
+        right &= ranges[r].id_ct > 0;
+        for (uint64_t k = 0; right && k < ranges[r].id_ct; k++)
+            left[ranges[r].first_id + k] = true;
+    }
+    free(ranges);
+    return right && memcmp(left, wanted, sizeof left) == 0;
+}
+
+static void test_row_sets(void)
+{
+    bool contained = true, subtracted = true;
+
+    for (size_t trial = 0; trial < 2000; trial++) {
+        bool ids[ID_CT], some[ID_CT], others[ID_CT], is_part = true;
+        struct dms_id_range ranges[2][ID_CT];
+        struct dms_row_set set, part;
+
+        for (size_t id = 0; id < ID_CT; id++) {
+            ids[id] = random_u64() % 4 != 0;
+            some[id] = random_u64() % 3 == 0 && (ids[id] || random_u64() % 8 == 0);
+            others[id] = ids[id] && !some[id];
+            is_part &= ids[id] || !some[id];
+        }
+        set = row_set_of(ids, ranges[0]);
+        part = row_set_of(some, ranges[1]);
+        contained &= dms_row_set_contains(&set, &part) == is_part;
+        if (is_part)
+            subtracted &= subtracts(&set, &part, others);
+    }
+    ok(contained, "whether a row set contains another is seen");
+    ok(subtracted, "the ids that are left are found");
+}
+
+/* ---- files ---- */
+
+static const char path[] = "pairs_test.pairs";
+static const uint8_t uuid[16] = "a store's uuid.";
+
+static int write_counts(struct dms_pool *pool, const struct dms_packed_rows *rows)
+{
+    struct dms_pair_source source = dms_pair_source_of_rows(rows);
+    struct dms_pair_build build = {.pool = pool, .source = &source};
+    struct dms_id_range ranges[2] = {{7, rows->row_ct - 1}, {9999, 1}};
+    struct dms_row_set set = {
+        .range_ct = 2, .ranges = ranges, .row_ct = rows->row_ct, .digest = {11, 12}};
+    struct dms_gram_description description = {
+        .sequence = 5, .example_ct = rows->example_ct, .rows = &set};
+    struct dms_gram_writer *writer = NULL;
+    int rc = dms_gram_writer_create(path, &writer);
+
+    memcpy(description.store_uuid, uuid, sizeof uuid);
+    if (rc == DMS_OK)
+        rc = dms_gram_writer_run(writer, &description, &build);
+    dms_gram_writer_free(writer);
+    return rc;
+}
+
+/* Opens the file and reads all of it; *right: what was read is right. */
+static int read_counts(const struct dms_packed_rows *rows, bool *right)
+{
+    uint32_t *cells = must_alloc(DMS_PAIR_TILE_CELLS * sizeof *cells);
+    size_t side = dms_pair_side(rows->example_ct);
+    struct dms_pair_counts *counts = NULL;
+    int rc = dms_pair_counts_open(path, uuid, &counts);
+
+    for (size_t a = 0; rc == DMS_OK && a < side; a++)
+        for (size_t b = a; rc == DMS_OK && b < side; b++)
+            rc = dms_pair_counts_tile(counts, a, b, cells);
+    *right = rc == DMS_OK;
+    for (size_t a = 0; *right && a < side; a++)
+        for (size_t b = a; *right && b < side; b++)
+            *right = tile_is_right(counts, rows, a, b);
+    *right =
+        *right && gathers(counts, rows) && dms_pair_counts_rows(counts)->row_ct == rows->row_ct;
+    dms_pair_counts_free(counts);
+    free(cells);
+    return rc;
+}
+
+static bool flip(long offset)
+{
+    FILE *file = fopen(path, "r+b");
+    int byte;
+    bool done = file && fseek(file, offset, SEEK_SET) == 0 && (byte = fgetc(file)) != EOF &&
+                fseek(file, offset, SEEK_SET) == 0 && fputc(byte ^ 0x10, file) != EOF;
+
+    return file && fclose(file) == 0 && done;
+}
+
+/* Every byte of head and lists, and some of each tile. */
+static void test_damage(const struct dms_packed_rows *rows, uint64_t file_bytes)
+{
+    uint64_t tiles_at = dms_pair_tiles_offset(rows->example_ct, 2);
+    bool noticed = true, right;
+
+    for (uint64_t at = 0; noticed && at < file_bytes; at += at < tiles_at ? 1 : 997) {
+        int rc;
+
+        noticed = flip((long)at);
+        rc = read_counts(rows, &right);
+        noticed &= rc == DMS_ERR_CORRUPT || rc == DMS_ERR_VERSION || rc == DMS_ERR_INVALID;
+        noticed &= strstr(dms_error_message(), path) != NULL && flip((long)at);
+        if (!noticed)
+            diag("byte %" PRIu64 ": %d", at, rc);
+    }
+    ok(noticed, "damage at any byte is noticed, and the file is named");
+    ok(read_counts(rows, &right) == DMS_OK && right, "without it all is good again");
+}
+
+/* Cut before it is opened, and while it is mapped: by a page, which only the access shows. */
+static void test_cuts(const struct dms_packed_rows *rows, uint64_t file_bytes)
+{
+    static const uint64_t lengths[] = {0, 1, 127, 128, 1000, 20000};
+    struct dms_pair_counts *counts = NULL;
+    uint32_t *cells = must_alloc(DMS_PAIR_TILE_CELLS * sizeof *cells), last[2] = {299, 0};
+    bool noticed = true, right;
+    int rc = dms_pair_counts_open(path, uuid, &counts);
+
+    ok(rc == DMS_OK && dms_pair_counts_tile(counts, 0, 0, cells) == DMS_OK &&
+           dms_pair_counts_gather(counts, 3, 2, last, cells) == DMS_OK,
+       "a file is opened and read");
+    ok(truncate(path, 4096) == 0, "it is cut short");
+    is_int(dms_pair_counts_tile(counts, 1, 2, cells), DMS_ERR_CORRUPT, "a tile that is gone");
+    contains(dms_error_message(), "were cut off", "is told of");
+    is_int(dms_pair_counts_tile(counts, 0, 0, cells), DMS_ERR_CORRUPT, "one that was checked, too");
+    is_int(dms_pair_counts_gather(counts, 3, 2, last, cells), DMS_ERR_CORRUPT, "and single counts");
+    dms_pair_counts_free(counts);
+    for (size_t k = 0; k < sizeof(lengths) / sizeof(lengths[0]); k++)
+        noticed &=
+            truncate(path, (off_t)lengths[k]) == 0 && read_counts(rows, &right) == DMS_ERR_CORRUPT;
+    ok(noticed && truncate(path, (off_t)file_bytes) == 0, "no shorter file is taken");
+}
+
+static void test_file(struct dms_pool *pool)
+{
+    struct dms_packed_rows rows = draw_rows(UNEQUAL, 300, 700);
+    uint8_t other[16] = "another store's";
+    struct dms_pair_counts *counts = NULL;
+    struct dms_gram_writer *first = NULL, *second = NULL;
+    struct stat file;
+    bool right;
+
+    if (!ok(write_counts(pool, &rows) == DMS_OK && stat(path, &file) == 0, "counts are written")) {
+        diag("%s", dms_error_message());
+        return;
+    }
+    ok(read_counts(&rows, &right) == DMS_OK && right, "they come back");
+    is_int(dms_pair_counts_open(path, other, &counts), DMS_ERR_INVALID, "to no other store");
+    is_int(dms_pair_counts_open("nowhere.pairs", uuid, &counts), DMS_ERR_NOT_FOUND,
+           "nor from none");
+    test_damage(&rows, (uint64_t)file.st_size);
+    test_cuts(&rows, (uint64_t)file.st_size);
+    is_int(dms_gram_writer_create(path, &first), DMS_OK, "somebody writes the file");
+    is_int(dms_gram_writer_create(path, &second), DMS_ERR_BUSY, "somebody else has to wait");
+    dms_gram_writer_free(first);
+    ok(access("pairs_test.pairs.tmp", F_OK) != 0, "an unfinished file is taken away");
+    remove(path);
+    free(rows.columns);
+}
+
 int main(void)
 {
     struct dms_pool *pool = NULL;
@@ -375,6 +570,8 @@ int main(void)
     test_counts(pool, SUBSETS, 2, 0);
     test_counts(pool, SUBSETS, 129, 65);
     test_refusals(pool);
+    test_row_sets();
+    test_file(pool);
     dms_pool_free(pool);
     return tap_done();
 }

@@ -1,0 +1,134 @@
+/*
+ * Co-occurrence counts: how many models of a row set have both training examples a and b, for all
+ * pairs. From them follows the Gram matrix of every regression on these models. They are exact, are
+ * counted once, and are kept in the store as `gram/DIGEST.pairs`, named by the digest of the row
+ * set, where all processes map the same file. A file depends on its models alone: it stays right
+ * whatever happens to the store, and can be removed and made again at any time.
+ */
+#ifndef DMSTORE_GRAM_H
+#define DMSTORE_GRAM_H
+
+#include "dmstore/fit.h"
+#include "dmstore/snapshot.h"
+#include "dmstore/store.h"
+
+DMS_BEGIN_DECLS
+
+/* Hexadecimal digits of a row set's digest, as in the names of files, and a zero byte. */
+#define DMS_DIGEST_TEXT_BYTES 33
+DMS_API void dms_row_set_digest_text(const struct dms_row_set *rows,
+                                     char text[DMS_DIGEST_TEXT_BYTES]);
+
+/* ---- row sets ---- */
+
+/* Which models to count: the row sets that dms_fit_plan would choose. */
+struct dms_row_choice {
+    const char *output;     /* models that have a value in this column; NULL: all */
+    uint64_t held_out_ct;   /* 0 */
+    uint64_t validation_ct; /* DMS_FIT_DEFAULT: a tenth of those that are not held out */
+    uint64_t rows_used;     /* 0: all training models, else the first so many */
+    unsigned thread_ct;     /* that hash masks; 0: one a processor */
+};
+DMS_API void dms_row_choice_init(struct dms_row_choice *choice);
+
+/* The chosen row sets; an array for each. */
+struct dms_row_sets {
+    struct dms_row_set training, validation, held_out;
+};
+
+/* Chooses row sets of a snapshot with one pass over its masks. INVALID: more models asked for than
+ * there are, or none left to train on; NOT_FOUND: no such output column. The caller ends *sets with
+ * dms_row_sets_free, which accepts what is all zero. */
+DMS_API int dms_row_sets_choose(dms_snapshot *snapshot, const struct dms_row_choice *choice,
+                                struct dms_row_sets *sets);
+DMS_API void dms_row_sets_free(struct dms_row_sets *sets);
+
+/* ---- counting ---- */
+
+enum dms_gram_keep {
+    DMS_GRAM_KEEP,             /* in the store, or fail */
+    DMS_GRAM_KEEP_IF_POSSIBLE, /* in memory where the store's directory cannot be written */
+    DMS_GRAM_MEMORY,           /* in memory, unless the file is there */
+};
+
+struct dms_gram_options {
+    enum dms_gram_keep keep; /* DMS_GRAM_KEEP */
+    unsigned thread_ct;      /* 0: one a processor */
+    /* 4 GiB: what does not fit at once is counted in several passes over the masks. */
+    uint64_t memory_bytes;
+    dms_progress progress; /* may be NULL: models that are counted, and all, over all passes */
+    void *progress_context;
+};
+DMS_API void dms_gram_options_init(struct dms_gram_options *options);
+
+/* How counts came about. */
+enum dms_gram_origin {
+    DMS_GRAM_FOUND,   /* the file was there */
+    DMS_GRAM_COUNTED, /* all models were counted */
+    DMS_GRAM_ADDED,   /* a file of some of the models was there; the others were counted */
+};
+
+struct dms_gram_result {
+    enum dms_gram_origin origin;
+    uint64_t row_ct;     /* models of the row set */
+    uint64_t counted_ct; /* of them, counted now */
+    uint64_t pass_ct;    /* passes over their masks */
+    uint64_t file_bytes; /* 0: in memory */
+};
+
+typedef struct dms_gram dms_gram;
+
+/*
+ * Opens the counts of a row set: from its file in the store where there is one, else they are
+ * counted, and kept as the options say. Where the store has counts of some of the models, with the
+ * masks that they have in the snapshot, only the others are counted; the outcome is the same to
+ * the byte, and the file that was added to is removed. When another process is counting the same
+ * models, this one waits for it. result may be NULL.
+ *
+ * The snapshot may be closed before the counts. NOT_FOUND: a model of the row set is gone;
+ * CONFLICT: its masks are not those of the digest; INVALID: 2^32 models or more, or a memory that
+ * not even a part of the counts fits (the message says how much it takes); CORRUPT: a file, or a
+ * tile of it, is damaged; PERMISSION, NO_SPACE: the file cannot be kept; INTERRUPTED: `progress`
+ * asked for it.
+ */
+DMS_API int dms_gram_open(dms_snapshot *snapshot, const struct dms_row_set *rows,
+                          const struct dms_gram_options *options, dms_gram **gram,
+                          struct dms_gram_result *result);
+DMS_API void dms_gram_close(dms_gram *gram);
+
+DMS_API uint64_t dms_gram_example_ct(const dms_gram *gram);
+DMS_API uint64_t dms_gram_row_ct(const dms_gram *gram);
+
+/* Copies rows first .. first + row_ct - 1 of the symmetric d x d matrix of counts, row-major; its
+ * diagonal has the number of models with each example. May be called from several threads at once.
+ * Fastest where first and row_ct are multiples of 128. CORRUPT: a tile of the file is damaged. */
+DMS_API int dms_gram_rows(const dms_gram *gram, uint64_t first, uint64_t row_ct, uint32_t *counts);
+
+/* ---- files ---- */
+
+/* A file of counts. Pointers are valid during the callback only. */
+struct dms_gram_file {
+    const char *path;
+    const char *digest; /* of the row set, as in the name */
+    const char *damage; /* what is wrong with it; NULL: nothing is. All below is 0 then */
+    uint64_t sequence;  /* of the snapshot whose models were counted */
+    uint64_t example_ct;
+    uint64_t row_ct;
+    uint64_t first_id, last_id; /* of its models; 0 when there are none */
+    uint64_t bytes;
+};
+
+/* Tells of all files of counts of the store directory `path`, in the order of their names; ends
+ * early with what `tell` returns unless that is 0. `check`: every tile is checked, too. */
+DMS_API int dms_gram_files(const char *path, bool check,
+                           int (*tell)(void *context, const struct dms_gram_file *file),
+                           void *context);
+
+/* Removes the file of a digest (NULL: all files, damaged ones and what crashed writers left
+ * included) of the store directory `path`. Processes that have one open go on with it. NOT_FOUND:
+ * there is no file of this digest. *removed_bytes (may be NULL): what they took. */
+DMS_API int dms_gram_remove(const char *path, const char *digest, uint64_t *removed_bytes);
+
+DMS_END_DECLS
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * What is left of a row set when some of its models are counted.
+ */
+#ifndef DMS_SOLVER_GRAM_ROWS_H
+#define DMS_SOLVER_GRAM_ROWS_H
+
+#include <stdbool.h>
+
+#include "dmstore/fit.h"
+
+/* Whether all ids of `part` are in `set`. */
+bool dms_row_set_contains(const struct dms_row_set *set, const struct dms_row_set *part);
+
+/* The ids of `set` that are not in `part`, which is contained in it. The caller frees *ranges. */
+int dms_row_set_subtract(const struct dms_row_set *set, const struct dms_row_set *part,
+                         struct dms_id_range **ranges, size_t *range_ct);
+
+#endif

@@ -1,0 +1,193 @@
+#!/usr/bin/env bash
+# `dmstore gram` counts pairs exactly, for masks of any kind, keeps and adds to what it has counted, and notices what is damaged.
+. "$(dirname "$0")/tap.sh"
+. "$DMSTORE_SOURCE_DIR/tests/cli/numpy.sh"
+
+# make_run STORE MASKS.npy [CODEC]: models with these masks and an output.
+make_run() {
+    python "$2" <<'PYTHON'
+masks = np.load(sys.argv[1])
+np.save("y.npy", np.arange(len(masks), dtype=np.float32)[:, None])
+print(masks.shape[1])
+PYTHON
+    dmstore create "$1" --examples "$(python "$2" <<<'print(np.load(sys.argv[1]).shape[1])')" --output y:1:f32 \
+        --chunk-rows 256 --codec "${3:-none}" >/dev/null
+    dmstore ingest "$1" --masks "$2" --output y=y.npy >/dev/null
+} >/dev/null
+
+# same_pairs DESCRIPTION FILE.npy MASKS.npy ROWS: counts of the first rows, against NumPy.
+same_pairs() {
+    check_python "$1" "$2" "$3" "$4" <<'PYTHON'
+counts, masks = np.load(sys.argv[1]), np.load(sys.argv[3 - 1])[:int(sys.argv[3])].astype(np.int64)
+assert counts.dtype == np.uint32 and counts.shape == (masks.shape[1],) * 2
+assert (counts == masks.T @ masks).all()
+PYTHON
+}
+
+files() { find run.dms/gram -name '*.pairs' | sort; }
+only_file() { test "$(files | wc -l)" = 1 && files; }
+
+# ---- masks of any kind ----
+
+check_python "masks" <<'PYTHON'
+random = np.random.default_rng(1)
+halves = np.argsort(random.random((900, 300)), axis=1) < 150
+np.save("halves.npy", halves)
+rates = np.where(np.arange(515) % 3 == 0, 0.99, np.where(np.arange(515) % 3 == 1, 0.01, 0.4))
+mixed = random.random((1100, 515)) < rates
+mixed[:, 7] = False
+mixed[:, 8] = True
+mixed[:, 9:40] = mixed[:, 40:41]
+np.save("mixed.npy", mixed)
+np.save("tiny.npy", random.random((70, 3)) < 0.5)
+np.save("single.npy", np.ones((1, 1), bool))
+PYTHON
+for kind in halves mixed tiny; do
+    for codec in none zstd; do
+        make_run run.dms $kind.npy $codec
+        check "$kind masks, codec $codec, are counted" dmstore gram run.dms --validation 0 -o pairs.npy
+        check_printed "counted, it says" "counted in"
+        same_pairs "they are as NumPy counts them" pairs.npy $kind.npy 2000
+        if "$PYTHON" -c 'import zstandard, xxhash' 2>/dev/null; then
+            check "the independent reader reads them" env PYTHONDONTWRITEBYTECODE=1 "$PYTHON" \
+                "$DMSTORE_SOURCE_DIR/tests/reader/pairs.py" "$(files)" --export theirs.npy
+            check "and finds the same" cmp pairs.npy theirs.npy
+        fi
+        check "verify checks them" dmstore verify run.dms
+        check_printed "and says so" "1 file of counts"
+        rm -r run.dms
+    done
+done
+make_run run.dms single.npy
+check "one model of one example" dmstore gram run.dms --validation 0 -o pairs.npy
+same_pairs "is counted" pairs.npy single.npy 1
+rm -r run.dms
+
+# ---- which models ----
+
+make_run run.dms halves.npy
+check "training and validation models, as of a fit" dmstore gram run.dms --output y --holdout 100
+check_printed "those that train" "training: 720 models"
+check_printed "those that validate" "validation: 80 models"
+check "a fit of the same models" dmstore fit run.dms --output y --name f --holdout 100 --lambdas 3
+check "needs no other counts" dmstore gram run.dms --fit f
+check_printed "they are there" "training: 720 models, "
+check_printed "and not counted again" "was there"
+check "with --json" dmstore gram run.dms --fit f --json
+check_line "they are found" '"origin": "found",'
+check "of some training models" dmstore gram run.dms --holdout 100 --rows-used 500 -o pairs.npy
+same_pairs "the first of them are counted" pairs.npy halves.npy 500
+check "a list" dmstore gram run.dms --list
+check_printed "has the first models" "500 models, ids 0 to 499"
+check_printed "and the others" "80 models, ids 720 to 799"
+check "info tells of them" dmstore info run.dms
+check_printed "in short" "counts of pairs 3 files"
+check "as JSON" dmstore gram run.dms --list --json
+check_line "with their models" '"models": 500,'
+check "they are removed" dmstore gram run.dms --remove
+check_output "none is left" "" dmstore gram run.dms --list
+check_output "they can be removed twice" "0 B removed" dmstore gram run.dms --remove
+
+# ---- models that come ----
+
+check "counts of 500" dmstore gram run.dms --validation 0 --rows-used 500
+check "more models" dmstore gram run.dms --validation 0
+check_printed "are added" "400 added"
+check "what was added to is gone" only_file
+cp "$(files)" added.pairs
+dmstore gram run.dms --remove >/dev/null
+dmstore gram run.dms --validation 0 >/dev/null
+check "adding gives the bytes of counting" cmp "$(files)" added.pairs
+check "in several passes" dmstore gram run.dms --remove
+check "too" dmstore gram run.dms --validation 0 --memory 3M --threads 1
+check_printed "there were some" "passes"
+check "the same bytes" cmp "$(files)" added.pairs
+check_error "too little memory says how much it takes" 1 "MiB of memory at least" \
+    dmstore gram run.dms --rows-used 10 --memory 1M
+for variant in ref avx2; do
+    dmstore gram run.dms --remove >/dev/null
+    DMS_KERNELS=$variant dmstore gram run.dms --validation 0 >/dev/null
+    check "the same bytes with kernels $variant" cmp "$(files)" added.pairs
+done
+
+# Models that are gone, or have other masks, are not those of the file.
+dmstore rm run.dms --ids 3 >/dev/null
+check "after rm" dmstore gram run.dms --validation 0 -o pairs.npy
+check_printed "all are counted anew" "899 models"
+check_printed "since counts cannot be taken away" "counted in"
+check_python "they are right" <<'PYTHON'
+masks = np.delete(np.load("halves.npy"), 3, axis=0).astype(np.int64)
+assert (np.load("pairs.npy") == masks.T @ masks).all()
+PYTHON
+check "the file of all models stays right" dmstore verify run.dms
+check "after compact" dmstore compact run.dms --all
+check "the counts are those of the same models" dmstore gram run.dms --validation 0
+check_printed "found" "was there"
+
+# ---- damage ----
+
+rm -r run.dms/gram
+dmstore gram run.dms --validation 0 >/dev/null
+file=$(files)
+size=$(stat -c %s "$file")
+cp "$file" good.pairs
+damage() { # OFFSET
+    cp good.pairs "$file"
+    printf '\xa5' | dd of="$file" bs=1 seek="$1" conv=notrunc status=none
+}
+damage 40
+check_error "a damaged head is noticed" 1 "its head is damaged" dmstore gram run.dms --validation 0
+check_status "by verify, too" 1 dmstore verify run.dms
+check_printed "with the file" "its head is damaged"
+damage 200
+check_error "damaged lists" 1 "its lists are damaged" dmstore gram run.dms --validation 0
+damage $((size - 5))
+check_error "a damaged tile, with its offset" 1 "checksum mismatch in tile 5 at offset 0x" \
+    dmstore gram run.dms --validation 0 -o pairs.npy
+check "the list does not read tiles" dmstore gram run.dms --list
+check_status "verify does" 1 dmstore verify run.dms
+check_printed "and names the tile" "checksum mismatch in tile 5"
+cp good.pairs "$file" && truncate -s $((size - 100)) "$file"
+check_error "a file that is cut short" 1 "bytes, not" dmstore gram run.dms --validation 0
+truncate -s 10 "$file"
+check_error "even before its head ends" 1 "cut off" dmstore gram run.dms --validation 0
+check "the list tells of it" dmstore gram run.dms --list
+check_printed "as damaged" "DAMAGED"
+cp good.pairs "run.dms/gram/$(printf '%032d' 0).pairs"
+check_status "a file of another name is noticed" 1 dmstore verify run.dms
+check "removed, damaged or not" dmstore gram run.dms --remove
+check "they can be made again" dmstore gram run.dms --validation 0
+check "as they were" cmp "$(files)" good.pairs
+
+# ---- several processes ----
+
+dmstore gram run.dms --remove >/dev/null
+dmstore gram run.dms --validation 0 >first.txt & first=$!
+dmstore gram run.dms --validation 0 >second.txt & second=$!
+check "of two at once one" wait $first
+check "and the other succeed" wait $second
+check "with one file" cmp "$(only_file)" good.pairs
+check_output "and nothing else" "$(files)" find run.dms/gram -type f
+
+dmstore gram run.dms --remove >/dev/null
+(
+    exec 9>"$file.tmp"
+    flock 9
+    sleep 1
+) &
+check "a file that somebody writes is waited for" dmstore gram run.dms --validation 0
+check "and then made" cmp "$(files)" good.pairs
+echo nonsense >"run.dms/gram/$(printf '%032d' 7).pairs.tmp"
+dmstore gram run.dms --rows-used 100 --validation 0 >/dev/null
+check_output "what a killed process left is taken away" "" find run.dms/gram -name '*.tmp'
+
+# ---- the command line ----
+
+check_error "--list and --remove" 2 "two things" dmstore gram run.dms --list --remove
+check_error "--remove and options of counting" 2 "count nothing" dmstore gram run.dms --remove --output y
+check_error "--fit and options of choice" 2 "has its models already" dmstore gram run.dms --fit f --holdout 3
+check_error "no such fit" 1 "f" dmstore gram run.dms --fit g
+check_error "no such column" 1 "z" dmstore gram run.dms --output z
+check_error "no training models" 1 "no models are left" dmstore gram run.dms --validation 899
+check_error "no store" 1 "nowhere" dmstore gram nowhere --list
+done_testing

@@ -1,0 +1,384 @@
+/*
+ * dmstore gram: counts how many models have both examples of every pair, for the row sets of a fit,
+ * and keeps the counts in the store; lists them, removes them, writes them as an array.
+ */
+#include "commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <dmstore.h>
+
+#include "json.h"
+#include "npy_file.h"
+#include "options.h"
+#include "progress.h"
+#include "report.h"
+
+static const char name[] = "gram";
+
+/* Rows of the matrix that are in memory at once while it is written: a tile of them. */
+#define EXPORT_ROWS 128
+
+struct request {
+    const char *path;
+    const char *fit_name, *array_path;
+    struct dms_row_choice choice;
+    struct dms_gram_options options;
+    bool held_out_given, validation_given, rows_used_given, memory_given;
+    bool list, remove, as_json;
+};
+
+/* What was done for a row set. */
+struct counted {
+    const char *role;
+    char digest[DMS_DIGEST_TEXT_BYTES];
+    uint64_t example_ct;
+    struct dms_gram_result result;
+    double seconds;
+};
+
+static const char *const origin_words[] = {"found", "counted", "added"};
+
+/* ---- reports ---- */
+
+/* Pairs of bits that were looked at in a second. */
+static double speed(const struct counted *counted)
+{
+    double example_ct = (double)counted->example_ct;
+
+    return (double)counted->result.counted_ct * example_ct * (example_ct + 1) / 2 /
+           (counted->seconds > 0 ? counted->seconds : 1e-9);
+}
+
+static void print_counted(const struct counted *counted)
+{
+    const struct dms_gram_result *result = &counted->result;
+    char bytes[TOOL_HUMAN_BYTES];
+
+    printf("%s: %" PRIu64 " model%s, %s, %s: ", counted->role, result->row_ct,
+           tool_plural(result->row_ct), counted->digest,
+           tool_human_bytes(result->file_bytes, bytes));
+    if (result->origin == DMS_GRAM_FOUND) {
+        puts("was there");
+        return;
+    }
+    if (result->origin == DMS_GRAM_ADDED)
+        printf("%" PRIu64 " added", result->counted_ct);
+    else
+        printf("counted");
+    printf(" in %.3g s, %.3g pairs of bits a second", counted->seconds, speed(counted));
+    if (result->pass_ct > 1)
+        printf(", %" PRIu64 " passes", result->pass_ct);
+    putchar('\n');
+}
+
+static void json_counted(struct json_writer *json, const struct counted *counted)
+{
+    const struct dms_gram_result *result = &counted->result;
+
+    json_object_open(json, NULL);
+    json_text(json, "role", counted->role);
+    json_text(json, "digest", counted->digest);
+    json_u64(json, "models", result->row_ct);
+    json_text(json, "origin", origin_words[result->origin]);
+    json_u64(json, "counted", result->counted_ct);
+    json_u64(json, "passes", result->pass_ct);
+    json_u64(json, "bytes", result->file_bytes);
+    json_double(json, "seconds", counted->seconds);
+    json_double(json, "bit_pairs_per_second", speed(counted));
+    json_object_close(json);
+}
+
+/* ---- counting ---- */
+
+static double now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static int write_array(const dms_gram *gram, const char *path)
+{
+    uint64_t example_ct = dms_gram_example_ct(gram), dimensions[2] = {example_ct, example_ct};
+    uint32_t *counts = calloc(example_ct * EXPORT_ROWS, sizeof(*counts));
+    struct npy_writer writer = {0};
+    int code = counts ? npy_writer_create(&writer, path, 'u', sizeof(*counts), 2, dimensions)
+                      : dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory for rows of counts");
+
+    for (uint64_t row = 0; code == 0 && row < example_ct; row += EXPORT_ROWS) {
+        uint64_t left = example_ct - row, row_ct = left < EXPORT_ROWS ? left : EXPORT_ROWS;
+
+        code = dms_gram_rows(gram, row, row_ct, counts);
+        if (code == 0)
+            code = output_file_append(&writer.file, row_ct * writer.row_bytes, counts);
+        if (code == 0 && interruption_came())
+            code = dms_source_fail(DMS_ERR_INTERRUPTED, "interrupted");
+    }
+    if (code == 0)
+        code = npy_writer_commit(&writer);
+    npy_writer_abandon(&writer);
+    free(counts);
+    return code;
+}
+
+static int count_set(const struct request *request, dms_snapshot *snapshot, const char *role,
+                     const struct dms_row_set *rows, struct counted *counted)
+{
+    struct dms_gram_options options = request->options;
+    struct progress progress;
+    dms_gram *gram = NULL;
+    double start = now();
+    int code;
+
+    *counted = (struct counted){.role = role};
+    dms_row_set_digest_text(rows, counted->digest);
+    options.progress = progress_update;
+    options.progress_context = &progress;
+    progress_begin(&progress, name, PROGRESS_ROWS);
+    code = dms_gram_open(snapshot, rows, &options, &gram, &counted->result);
+    progress_end(&progress);
+    counted->seconds = now() - start;
+    if (code == 0) {
+        counted->example_ct = dms_gram_example_ct(gram);
+        if (request->array_path && rows->row_ct > 0)
+            code = write_array(gram, request->array_path);
+    }
+    dms_gram_close(gram);
+    return code;
+}
+
+/* The row sets of a fit that is there, or those that the options choose. *fit owns the former. */
+static int choose_rows(const struct request *request, dms_snapshot *snapshot, dms_fit **fit,
+                       struct dms_row_sets *chosen, struct dms_row_sets *sets)
+{
+    int code;
+
+    if (request->fit_name) {
+        const struct dms_fit_header *header;
+
+        code = dms_fit_open(snapshot, request->fit_name, fit);
+        if (code < 0)
+            return code;
+        header = dms_fit_get_header(*fit);
+        *sets = (struct dms_row_sets){header->training, header->validation, header->held_out};
+        return 0;
+    }
+    code = dms_row_sets_choose(snapshot, &request->choice, chosen);
+    *sets = *chosen;
+    return code;
+}
+
+/* Training and validation models, as a fit needs them; with an array, those that train alone. */
+static int count(const struct request *request, dms_snapshot *snapshot, struct counted *counted,
+                 size_t *counted_ct)
+{
+    struct dms_row_sets chosen = {0}, sets;
+    dms_fit *fit = NULL;
+    int code = choose_rows(request, snapshot, &fit, &chosen, &sets);
+
+    if (code == 0) {
+        code = count_set(request, snapshot, "training", &sets.training, &counted[0]);
+        *counted_ct = 1;
+    }
+    if (code == 0 && !request->array_path && sets.validation.row_ct > 0) {
+        code = count_set(request, snapshot, "validation", &sets.validation, &counted[1]);
+        *counted_ct = 2;
+    }
+    dms_row_sets_free(&chosen);
+    dms_fit_close(fit);
+    return code;
+}
+
+static int count_and_print(const struct request *request)
+{
+    struct counted counted[2];
+    struct json_writer json;
+    dms_snapshot *snapshot = NULL;
+    size_t counted_ct = 0;
+    int code = dms_snapshot_open(request->path, &snapshot);
+
+    if (code == 0)
+        code = count(request, snapshot, counted, &counted_ct);
+    dms_snapshot_close(snapshot);
+    if (code < 0)
+        return code;
+    if (!request->as_json) {
+        for (size_t i = 0; i < counted_ct; i++)
+            print_counted(&counted[i]);
+        return 0;
+    }
+    json_begin(&json, stdout);
+    json_object_open(&json, NULL);
+    json_u64(&json, "examples", counted[0].example_ct);
+    json_array_open(&json, "counts");
+    for (size_t i = 0; i < counted_ct; i++)
+        json_counted(&json, &counted[i]);
+    json_array_close(&json);
+    json_object_close(&json);
+    json_end(&json);
+    return 0;
+}
+
+/* ---- files ---- */
+
+static int print_file(void *context, const struct dms_gram_file *file)
+{
+    char bytes[TOOL_HUMAN_BYTES];
+
+    (void)context;
+    if (file->damage) {
+        printf("%s  DAMAGED: %s\n", file->digest, file->damage);
+        return 0;
+    }
+    printf("%s  %" PRIu64 " model%s, ids %" PRIu64 " to %" PRIu64 ", of commit %" PRIu64 ", %s\n",
+           file->digest, file->row_ct, tool_plural(file->row_ct), file->first_id, file->last_id,
+           file->sequence, tool_human_bytes(file->bytes, bytes));
+    return 0;
+}
+
+static int json_file(void *context, const struct dms_gram_file *file)
+{
+    struct json_writer *json = context;
+
+    json_object_open(json, NULL);
+    json_text(json, "digest", file->digest);
+    json_text(json, "path", file->path);
+    json_text(json, "damage", file->damage);
+    json_u64(json, "examples", file->example_ct);
+    json_u64(json, "models", file->row_ct);
+    json_u64(json, "first_id", file->first_id);
+    json_u64(json, "last_id", file->last_id);
+    json_u64(json, "sequence", file->sequence);
+    json_u64(json, "bytes", file->bytes);
+    json_object_close(json);
+    return 0;
+}
+
+static int list_files(const struct request *request)
+{
+    struct json_writer json;
+    int code;
+
+    if (!request->as_json)
+        return dms_gram_files(request->path, false, print_file, NULL);
+    json_begin(&json, stdout);
+    json_object_open(&json, NULL);
+    json_array_open(&json, "files");
+    code = dms_gram_files(request->path, false, json_file, &json);
+    json_array_close(&json);
+    json_object_close(&json);
+    json_end(&json);
+    return code;
+}
+
+static int remove_files(const struct request *request)
+{
+    uint64_t removed_bytes;
+    char bytes[TOOL_HUMAN_BYTES];
+    struct json_writer json;
+    int code = dms_gram_remove(request->path, NULL, &removed_bytes);
+
+    if (code < 0)
+        return code;
+    if (!request->as_json) {
+        printf("%s removed\n", tool_human_bytes(removed_bytes, bytes));
+        return 0;
+    }
+    json_begin(&json, stdout);
+    json_object_open(&json, NULL);
+    json_u64(&json, "removed_bytes", removed_bytes);
+    json_object_close(&json);
+    json_end(&json);
+    return 0;
+}
+
+/* For both the path must be that of a store. */
+static int keep_house(const struct request *request)
+{
+    dms_snapshot *snapshot = NULL;
+    int code = dms_snapshot_open(request->path, &snapshot);
+
+    if (code == 0)
+        code = request->list ? list_files(request) : remove_files(request);
+    dms_snapshot_close(snapshot);
+    return code;
+}
+
+/* ---- the command line ---- */
+
+static int check(struct request *request)
+{
+    bool chooses = request->choice.output || request->held_out_given || request->validation_given ||
+                   request->rows_used_given;
+
+    if (request->list && request->remove)
+        return tool_fail_usage(name, "--list and --remove are two things: give one");
+    if ((request->list || request->remove) &&
+        (chooses || request->fit_name || request->array_path || request->memory_given))
+        return tool_fail_usage(name, "--list and --remove are about all files, and count nothing");
+    if (request->fit_name && chooses)
+        return tool_fail_usage(name, "--fit has its models already: leave --output, --holdout, "
+                                     "--validation and --rows-used out");
+    if (request->rows_used_given && request->choice.rows_used == 0)
+        return tool_fail_usage(name, "--rows-used: 0 models cannot train");
+    if (request->choice.thread_ct > UINT16_MAX)
+        return tool_fail_usage(name, "--threads is too large");
+    request->options.thread_ct = request->choice.thread_ct;
+    return TOOL_CONTINUE;
+}
+
+int command_gram(int argc, char **argv)
+{
+    struct request request = {.path = NULL};
+    struct dms_row_choice *choice = &request.choice;
+    const struct tool_option options[] = {
+        OPTION_TEXT("output", 0, "COLUMN", &choice->output,
+                    "of the models that have a value in this output (default: of all)"),
+        OPTION_COUNT("holdout", 0, "H", &choice->held_out_ct, &request.held_out_given,
+                     "do not count the H largest model ids (default 0)"),
+        OPTION_COUNT("validation", 0, "V", &choice->validation_ct, &request.validation_given,
+                     "count the V largest ids before those apart (default a tenth)"),
+        OPTION_COUNT("rows-used", 0, "M", &choice->rows_used, &request.rows_used_given,
+                     "count the first M training ids only"),
+        OPTION_TEXT("fit", 0, "FIT", &request.fit_name,
+                    "count the models of a fit that is there instead"),
+        OPTION_TEXT("array", 'o', "FILE", &request.array_path,
+                    "write the counts of the training models to FILE, an .npy of d x d uint32"),
+        OPTION_THREADS(&choice->thread_ct, "threads to use (default: one a processor)"),
+        OPTION_BYTES("memory", 0, "BYTES", &request.options.memory_bytes, &request.memory_given,
+                     "memory to use; with less, masks are read several times (default 4G)"),
+        OPTION_FLAG("list", 0, &request.list, "list the counts that the store has"),
+        OPTION_FLAG("remove", 0, &request.remove, "remove all counts that the store has"),
+        OPTION_FLAG("json", 0, &request.as_json, "print the report as JSON"),
+        OPTION_END,
+    };
+    const struct tool_usage usage = {
+        .command = name,
+        .synopsis = "STORE [options]",
+        .description =
+            "Counts how many models have both training examples of every pair, for the\n"
+            "training and the validation models of a fit, and keeps the counts in STORE,\n"
+            "where fits of any number of processes share them.\n",
+        .positional_min = 1,
+        .positional_max = 1,
+        .options = options,
+    };
+    char **positionals;
+    int code, status;
+
+    dms_row_choice_init(choice);
+    dms_gram_options_init(&request.options);
+    status = tool_options_parse(&usage, argc, argv, &positionals, NULL);
+    if (status == TOOL_CONTINUE)
+        status = check(&request);
+    if (status != TOOL_CONTINUE)
+        return status;
+    request.path = positionals[0];
+    code = request.list || request.remove ? keep_house(&request) : count_and_print(&request);
+    return tool_finish_output(name, code < 0 ? tool_fail_library(name) : TOOL_OK);
+}

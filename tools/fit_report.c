@@ -60,13 +60,22 @@ static bool is_ridge(const struct fit_report *report)
     return method && strcmp(method, "ridge") == 0;
 }
 
+/* "pairs of examples: 37% counted" */
+static int show_counting(struct fit_report *report, const struct dms_fit_progress *progress)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "pairs of examples: %.0f%% counted", 100 * progress->counted);
+    return progress_show(report->progress, text);
+}
+
 /* "path 37: 412/1,000 targets, lambda 34.2/100, gap 3.1e-04, 1,200,000 rows/s, 0:42 left" */
 static int show(struct fit_report *report, const struct dms_fit_progress *progress)
 {
     uint32_t lambda_ct = lambda_count(report->header);
     double part = done_part(progress, lambda_ct), seconds = fit_report_seconds(report);
     char done[TOOL_HUMAN_BYTES], all[TOOL_HUMAN_BYTES], rate[TOOL_HUMAN_BYTES];
-    char lambda[64] = "", gap[32] = "", left[TOOL_HUMAN_BYTES + 16] = "", text[256],
+    char lambda[64] = "", gap[32] = "", speed[48] = "", left[TOOL_HUMAN_BYTES + 16] = "", text[256],
          time_text[TOOL_HUMAN_BYTES];
 
     if (!is_ridge(report))
@@ -77,10 +86,12 @@ static int show(struct fit_report *report, const struct dms_fit_progress *progre
     if (part > 0.01 && part < 1)
         snprintf(left, sizeof(left), ", %s left",
                  tool_human_seconds((uint64_t)(seconds * (1 - part) / part + 0.5), time_text));
-    snprintf(text, sizeof(text), "%s %" PRIu64 ": %s/%s targets%s%s, %s rows/s%s", progress->stage,
+    if (progress->rows_per_second > 0)
+        snprintf(speed, sizeof(speed), ", %s rows/s",
+                 tool_human_count((uint64_t)progress->rows_per_second, rate));
+    snprintf(text, sizeof(text), "%s %" PRIu64 ": %s/%s targets%s%s%s%s", progress->stage,
              progress->epoch, tool_human_count(progress->finished_ct, done),
-             tool_human_count(progress->target_ct, all), lambda, gap,
-             tool_human_count((uint64_t)progress->rows_per_second, rate), left);
+             tool_human_count(progress->target_ct, all), lambda, gap, speed, left);
     return progress_show(report->progress, text);
 }
 
@@ -195,6 +206,8 @@ void fit_report_placement(struct fit_report *report, const struct dms_fit_placem
 
 int fit_report_pass(struct fit_report *report, const struct dms_fit_progress *progress)
 {
+    if (!isnan(progress->counted))
+        return show_counting(report, progress);
     report->epoch_ct++;
     if (report->log)
         log_pass(report, progress);

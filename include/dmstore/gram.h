@@ -47,7 +47,7 @@ DMS_API void dms_row_sets_free(struct dms_row_sets *sets);
 
 enum dms_gram_keep {
     DMS_GRAM_KEEP,             /* in the store, or fail */
-    DMS_GRAM_KEEP_IF_POSSIBLE, /* in memory where the store's directory cannot be written */
+    DMS_GRAM_KEEP_IF_POSSIBLE, /* in memory where the store cannot be written, or has no space */
     DMS_GRAM_MEMORY,           /* in memory, unless the file is there */
 };
 

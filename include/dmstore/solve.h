@@ -95,7 +95,10 @@ DMS_API void dms_fit_options_init(struct dms_fit_options *options);
 
 /* Tells where a fit is. Return other than 0 to stop it: dms_fit_run then fails with INTERRUPTED. */
 struct dms_fit_progress {
-    const char *stage; /* "path", "refit" ... */
+    const char *stage; /* "pairs", "path", "refit" ... */
+    /* Of "pairs", the part of the models whose pairs are counted, 0 .. 1; all else is 0 then. Else
+     * NaN. */
+    double counted;
     uint64_t block, block_ct;
     /* Passes over the rows in this stage of the block; with DMS_SOLVER_RIDGE, passes and groups of
      * targets with the same rows so far. */

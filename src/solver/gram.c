@@ -257,7 +257,9 @@ static int get(struct gram_job *job, struct dms_pair_counts **counts)
         return rc;
     if (keep != DMS_GRAM_MEMORY)
         rc = get_file(job, counts);
-    if (keep == DMS_GRAM_MEMORY || (keep == DMS_GRAM_KEEP_IF_POSSIBLE && rc == DMS_ERR_PERMISSION))
+    if (keep == DMS_GRAM_KEEP_IF_POSSIBLE && (rc == DMS_ERR_PERMISSION || rc == DMS_ERR_NO_SPACE))
+        keep = DMS_GRAM_MEMORY;
+    if (keep == DMS_GRAM_MEMORY)
         rc = count(job, NULL, counts);
     return rc;
 }

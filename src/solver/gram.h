@@ -8,7 +8,6 @@
 #include "dmstore/gram.h"
 #include "solver/pair_build.h"
 
-
 /* As dms_gram_open, with the threads of a pool (options->thread_ct is not looked at). The caller
  * ends *counts with dms_pair_counts_free. */
 int dms_pair_counts_get(dms_snapshot *snapshot, const struct dms_row_set *rows,

@@ -20,7 +20,7 @@ struct dms_gram_run {
     /* Scratch of the threads that solve working sets, of set_limit examples at most. */
     struct dms_working_set *sets;
     size_t set_ct, set_limit;
-    /* Of training and validation models; made when first needed. */
+    /* Of training and validation models; NULL: no target has all models. */
     struct dms_pair_counts *counts[DMS_ROLE_CT];
     size_t block_targets;
     uint64_t block_ct;
@@ -59,6 +59,9 @@ int dms_gram_tell(struct dms_gram_block *block);
 int dms_gram_run_each(struct dms_gram_run *run, size_t task_ct,
                       int (*task)(void *context, size_t index, struct dms_working_set *set),
                       void *context);
+
+/* Finds or makes the counts of pairs. */
+int dms_gram_count_pairs(struct dms_gram_run *run);
 
 /* Solve the unfinished targets of the block's stage that have all models in common (gram_shared.c),
  * and those that have not (gram_own.c). */

@@ -46,7 +46,7 @@ uint64_t dms_gram_shared_bytes(const struct dms_problem *problem)
 
 /* ---- masks ---- */
 
-static int count_pairs(struct dms_gram_run *run, enum dms_role role)
+static int count_role(struct dms_gram_run *run, enum dms_role role)
 {
     const struct dms_problem *problem = run->problem;
     struct dms_packed_rows rows = {0};
@@ -55,7 +55,7 @@ static int count_pairs(struct dms_gram_run *run, enum dms_role role)
     if (run->counts[role] || problem->row_ct[role] == 0)
         return DMS_OK;
     if (problem->pair_counts)
-        return problem->pair_counts(problem->context, role, run->pool, &run->counts[role]);
+        return problem->pair_counts(problem->pair_context, role, run->pool, &run->counts[role]);
     rc = dms_packed_rows_read(problem, role, &rows);
     if (rc == DMS_OK)
         rc = dms_pair_counts_compute(run->pool, &rows, &run->counts[role]);
@@ -63,17 +63,19 @@ static int count_pairs(struct dms_gram_run *run, enum dms_role role)
     return rc;
 }
 
+int dms_gram_count_pairs(struct dms_gram_run *run)
+{
+    int rc = count_role(run, DMS_ROLE_TRAINING);
+
+    return rc == DMS_OK ? count_role(run, DMS_ROLE_VALIDATION) : rc;
+}
+
 static int make_matrix(struct shared_work *work)
 {
     struct dms_gram_run *run = work->block->run;
     const struct dms_pair_counts *parts[2];
     size_t part_ct = 1;
-    int rc = count_pairs(run, DMS_ROLE_TRAINING);
 
-    if (rc == DMS_OK)
-        rc = count_pairs(run, DMS_ROLE_VALIDATION);
-    if (rc < 0)
-        return rc;
     parts[0] = run->counts[DMS_ROLE_TRAINING];
     if (dms_gram_role(work->block) == DMS_ROLE_REFIT)
         parts[part_ct++] = run->counts[DMS_ROLE_VALIDATION];

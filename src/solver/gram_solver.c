@@ -63,11 +63,21 @@ static uint64_t target_bytes(const struct dms_problem *problem)
            models + paths + sizeof(struct dms_target_path);
 }
 
+/* Whether any target may have weight on all models. */
+static bool shares_matrix(const struct dms_problem *problem)
+{
+    bool any = !problem->self;
+
+    for (size_t t = 0; !any && t < problem->target_ct; t++)
+        any = problem->self[t] < 0;
+    return any;
+}
+
 uint64_t dms_gram_bytes(const struct dms_problem *problem, size_t target_ct, uint64_t memory_bytes,
                         unsigned thread_ct)
 {
     uint64_t lanes = (target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
-    uint64_t shared = problem->self ? 0 : dms_gram_shared_bytes(problem);
+    uint64_t shared = shares_matrix(problem) ? dms_gram_shared_bytes(problem) : 0;
     uint64_t set_ct = thread_ct < SETS ? thread_ct : SETS;
     uint64_t own = problem->self ? dms_gram_own_bytes(problem, memory_bytes, set_ct) : 0;
     uint64_t sets = set_ct * dms_working_set_bytes(largest_set(problem, memory_bytes));
@@ -431,6 +441,9 @@ int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_con
             rc = dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
                                             "resume with the same memory");
     }
+    /* Before anything else takes memory: that is what counting may use. */
+    if (rc == DMS_OK && shares_matrix(problem))
+        rc = dms_gram_count_pairs(&run);
     for (uint64_t b = first_block; rc == DMS_OK && b < run.block_ct; b++)
         rc = solve_block(&run, b, control->state && b == first_block ? &cursor : NULL);
 out:

@@ -13,12 +13,14 @@
 #include "solver/choose.h"
 #include "solver/cuda_module.h"
 #include "solver/cuda_panel.h"
+#include "solver/gram.h"
 #include "solver/options.h"
 #include "solver/plan.h"
 #include "solver/problem.h"
 #include "solver/split.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +34,7 @@
 struct job {
     const struct dms_fit_options *options;
     const struct dms_fit_hooks *hooks;
+    const struct dms_fit_header *header;
     struct dms_batch_source_setting setting;
     struct dms_problem problem;
     struct dms_solver_choice choice;
@@ -299,12 +302,47 @@ static void measure_rate(struct job *job, const struct dms_fit_progress *progres
     job->rate_rows = 0;
 }
 
+/* Pairs are counted once for all targets, before the first of them is in work. */
+static int on_counted(void *context, uint64_t done_rows, uint64_t total_rows)
+{
+    struct job *job = context;
+    const struct dms_fit_progress progress = {
+        .stage = "pairs",
+        .counted = total_rows > 0 ? (double)done_rows / (double)total_rows : 1,
+        .target_ct = job->problem.target_ct,
+        .worst_gap = (double)NAN,
+    };
+
+    return job->hooks->progress(job->hooks->context, &progress);
+}
+
+/* Counts that are in the store, or can be kept there for the next jobs. */
+static int get_pair_counts(void *context, enum dms_role role, struct dms_pool *pool,
+                           struct dms_pair_counts **counts)
+{
+    struct job *job = context;
+    struct dms_gram_options options;
+
+    dms_gram_options_init(&options);
+    options.keep = DMS_GRAM_KEEP_IF_POSSIBLE;
+    options.memory_bytes = job->options->memory_bytes;
+    options.progress = job->hooks->progress ? on_counted : NULL;
+    options.progress_context = job;
+    return dms_pair_counts_get(job->setting.snapshot,
+                               role == DMS_ROLE_TRAINING ? &job->header->training
+                                                         : &job->header->validation,
+                               pool, &options, counts, NULL);
+}
+
 static int on_progress(void *context, const struct dms_fit_progress *progress)
 {
     struct job *job = context;
     struct dms_fit_progress seen = *progress;
 
-    measure_rate(job, progress);
+    /* A round of the gram solver reads no models. */
+    if (job->choice.solver != DMS_SOLVER_GRAM)
+        measure_rate(job, progress);
+    seen.counted = (double)NAN;
     seen.rows_per_second = job->rows_per_second;
     seen.target_ct = job->problem.target_ct;
     seen.finished_ct = job->finished_ct > seen.finished_ct ? job->finished_ct : seen.finished_ct;
@@ -364,6 +402,9 @@ static int solve(struct job *job)
     };
     int code = dms_checkpoint_each(checkpoint, deliver, job);
 
+    job->problem.pair_counts = get_pair_counts;
+    job->problem.pair_context = job;
+
     if (code == 0 && job->finished_ct == job->problem.target_ct)
         on_divided(job, &(struct dms_fit_placement){.table = "none"});
     if (code < 0 || job->finished_ct == job->problem.target_ct)
@@ -380,7 +421,7 @@ static int solve(struct job *job)
 int dms_fit_run(dms_snapshot *snapshot, const struct dms_fit_header *header,
                 const struct dms_fit_options *options, const struct dms_fit_hooks *hooks)
 {
-    struct job job = {.options = options, .hooks = hooks};
+    struct job job = {.options = options, .hooks = hooks, .header = header};
     uint32_t column;
     int code = check(snapshot, header, options, &column);
 

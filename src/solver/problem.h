@@ -62,10 +62,11 @@ struct dms_problem {
     /* Bytes that the buffers of two open sources take, with blocks of target_ct targets; grows with
      * target_ct. NULL: they are not counted. */
     uint64_t (*source_bytes)(void *context, size_t target_ct, uint32_t batch_rows);
-    /* How often every two examples are in together, over the models of `role`: counts that are kept
-     * somewhere, for dms_gram_solve. NULL: it counts them itself. */
-    int (*pair_counts)(void *context, enum dms_role role, struct dms_pool *pool,
+    /* How often every two examples are in together, over the training or the validation models:
+     * counts that are kept somewhere, for dms_gram_solve. NULL: it counts them itself. */
+    int (*pair_counts)(void *pair_context, enum dms_role role, struct dms_pool *pool,
                        struct dms_pair_counts **counts);
+    void *pair_context;
 };
 
 /* INVALID: there is nothing to fit, or lambdas or the tolerance make no sense for a LASSO. */
@@ -95,8 +96,8 @@ struct dms_solve_control {
  * or `save` failed with. */
 int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
 
-/* Solves the problem by coordinate descent on the Gram matrix of the masks (gram_solver.c); batches are
- * not shuffled. Errors as dms_saga_solve. */
+/* Solves the problem by coordinate descent on the Gram matrix of the masks (gram_solver.c); batches
+ * are not shuffled. Errors as dms_saga_solve. */
 int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
 
 /* Solves the ridge problem of solve.h in closed form; max_epochs and full_path do not matter. The

@@ -181,6 +181,18 @@ static int run_writer(struct gram_job *job, struct dms_gram_writer *writer,
     return dms_gram_writer_run(writer, &description, build);
 }
 
+/* Takes what was added to away, for good. */
+static int remove_base(const struct gram_job *job)
+{
+    char *directory = dms_path_parent(job->base_path);
+    int rc = directory ? dms_file_remove(job->base_path) : DMS_ERR_NO_MEMORY;
+
+    if (rc == DMS_OK)
+        rc = dms_directory_sync(directory);
+    free(directory);
+    return rc;
+}
+
 /* Counts into the file of `writer`, or into memory where that is NULL. */
 static int count(struct gram_job *job, struct dms_gram_writer *writer,
                  struct dms_pair_counts **counts)
@@ -204,7 +216,7 @@ static int count(struct gram_job *job, struct dms_gram_writer *writer,
     if (rc == DMS_END)
         rc = dms_fail(DMS_ERR_CONFLICT, "counts of pairs '%s' were removed at once", job->path);
     if (rc == DMS_OK && writer && job->base)
-        rc = dms_file_remove(job->base_path);
+        rc = remove_base(job);
     job->result.origin = origin;
     job->result.counted_ct = job->source.row_ct;
     return rc;

@@ -521,6 +521,7 @@ static void test_cuts(const struct dms_packed_rows *rows, uint64_t file_bytes)
         noticed &=
             truncate(path, (off_t)lengths[k]) == 0 && read_counts(rows, &right) == DMS_ERR_CORRUPT;
     ok(noticed && truncate(path, (off_t)file_bytes) == 0, "no shorter file is taken");
+    free(cells);
 }
 
 static void test_file(struct dms_pool *pool)

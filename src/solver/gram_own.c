@@ -65,7 +65,7 @@ struct own_work {
     struct dms_gram_block *block;
     struct dms_mask_columns masks, validation_masks;
     size_t window, window_ct; /* targets of the block */
-    struct dms_ridge_targets targets, validation;
+    struct dms_target_outputs targets, validation;
     struct tile *tiles;
     size_t tile_ct;
     size_t pair_capacity;
@@ -93,7 +93,7 @@ uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_b
     return dms_mask_columns_bytes(example_ct, row_ct) +
            dms_mask_columns_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) +
            tile_ct * tile +
-           window_ct * dms_ridge_target_bytes(example_ct, row_ct, DMS_RIDGE_OUTPUTS);
+           window_ct * dms_target_outputs_bytes(example_ct, row_ct, DMS_KEEP_OUTPUTS);
 }
 
 /* Puts examples that are not there behind those that are; 0 added when there is no room. */
@@ -125,7 +125,7 @@ struct request {
     struct lane *lane;
 };
 
-static const uint64_t *row_words(const struct dms_ridge_targets *targets, size_t column)
+static const uint64_t *row_words(const struct dms_target_outputs *targets, size_t column)
 {
     return targets->row_words + column * targets->word_ct;
 }
@@ -196,7 +196,7 @@ static void predict(const struct dms_mask_columns *masks, const struct dms_gram_
 static int validate(void *context, const struct dms_gram_target *target, double *error)
 {
     const struct request *request = context;
-    const struct dms_ridge_targets *targets = &request->work->validation;
+    const struct dms_target_outputs *targets = &request->work->validation;
     size_t column = request->lane->column;
     const uint64_t *words = row_words(targets, column);
     const double *predictions = request->tile->validation_predictions;
@@ -221,7 +221,7 @@ static void set_values(const struct own_work *work, struct tile *tile, size_t l,
                        size_t row_ct, double bias)
 {
     const struct lane *lane = &tile->lanes[l];
-    const struct dms_ridge_targets *targets = &work->targets;
+    const struct dms_target_outputs *targets = &work->targets;
     const uint64_t *words = row_words(targets, lane->column);
 
     for (size_t i = 0; i < row_ct; i++) {
@@ -388,13 +388,13 @@ static int open_window(struct own_work *work, bool *any)
     work->next = work->window;
     if (!*any)
         return DMS_OK;
-    dms_ridge_targets_free(&work->targets);
-    dms_ridge_targets_free(&work->validation);
-    rc = dms_ridge_targets_read(run->problem, run->pool, dms_gram_role(block), first,
-                                work->window_ct, DMS_RIDGE_OUTPUTS, &work->targets);
+    dms_target_outputs_free(&work->targets);
+    dms_target_outputs_free(&work->validation);
+    rc = dms_target_outputs_read(run->problem, run->pool, dms_gram_role(block), first,
+                                 work->window_ct, DMS_KEEP_OUTPUTS, &work->targets);
     if (rc == DMS_OK && validates)
-        rc = dms_ridge_targets_read(run->problem, run->pool, DMS_ROLE_VALIDATION, first,
-                                    work->window_ct, DMS_RIDGE_OUTPUTS, &work->validation);
+        rc = dms_target_outputs_read(run->problem, run->pool, DMS_ROLE_VALIDATION, first,
+                                     work->window_ct, DMS_KEEP_OUTPUTS, &work->validation);
     return rc;
 }
 
@@ -506,8 +506,8 @@ int dms_gram_solve_own(struct dms_gram_block *block)
     for (size_t i = 0; i < work.tile_ct; i++)
         free_tile(&work.tiles[i]);
     free(work.tiles);
-    dms_ridge_targets_free(&work.targets);
-    dms_ridge_targets_free(&work.validation);
+    dms_target_outputs_free(&work.targets);
+    dms_target_outputs_free(&work.validation);
     dms_mask_columns_free(&work.masks);
     dms_mask_columns_free(&work.validation_masks);
     return rc;

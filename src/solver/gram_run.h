@@ -7,7 +7,7 @@
 
 #include "solver/gram_matrix.h"
 #include "solver/gram_target.h"
-#include "solver/ridge_targets.h"
+#include "solver/target_outputs.h"
 
 /* Targets in work at a time: they share each row of the Gram matrix while it is in the cache. */
 #define DMS_GRAM_BATCH 64
@@ -36,7 +36,7 @@ struct dms_gram_block {
     uint64_t round_ct;             /* in this stage */
     struct dms_target_path *paths; /* target_ct */
     /* Moments and products of all targets on the training and the validation models. */
-    struct dms_ridge_targets moments[DMS_ROLE_CT];
+    struct dms_target_outputs moments[DMS_ROLE_CT];
 };
 
 /* The models of the block's stage. */
@@ -46,10 +46,10 @@ enum dms_role dms_gram_role(const struct dms_gram_block *block);
 bool dms_gram_is_shared(const struct dms_gram_block *block, size_t t);
 
 /* The moments of target t on the stage's models, for a refit those of both roles added up. */
-struct dms_ridge_moments dms_gram_moments(const struct dms_gram_block *block, size_t t);
+struct dms_output_moments dms_gram_moments(const struct dms_gram_block *block, size_t t);
 
 /* Sets those of a target's path. */
-void dms_gram_set_moments(struct dms_target_path *path, const struct dms_ridge_moments *moments);
+void dms_gram_set_moments(struct dms_target_path *path, const struct dms_output_moments *moments);
 
 /* Progress, interruption and a checkpoint, after every round of steps. */
 int dms_gram_tell(struct dms_gram_block *block);

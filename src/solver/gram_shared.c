@@ -122,7 +122,7 @@ static int covariances(void *context, size_t size, const uint32_t *examples, dou
 static double sum_products(const struct dms_gram_block *block, enum dms_role role, size_t t,
                            size_t k, double level)
 {
-    const struct dms_ridge_targets *targets = &block->moments[role];
+    const struct dms_target_outputs *targets = &block->moments[role];
     double single = dms_pair_counts_singles(block->run->counts[role])[k];
     size_t at = (t / DMS_LANES * targets->example_ct + k) * DMS_LANES + t % DMS_LANES;
 
@@ -138,10 +138,10 @@ static int validate(void *context, const struct dms_gram_target *target, double 
     const struct dms_gram_block *block = request->work->block;
     const struct dms_pair_counts *counts = block->run->counts[DMS_ROLE_VALIDATION];
     const uint32_t *singles = dms_pair_counts_singles(counts);
-    const struct dms_ridge_moments *moments =
+    const struct dms_output_moments *moments =
         &block->moments[DMS_ROLE_VALIDATION].moments[target->path->column];
-    double weight = moments->row_weight, sum = 2 * dms_ridge_null_deviance(moments);
-    double level = dms_ridge_mean(moments) - dms_gram_target_bias(target);
+    double weight = moments->row_weight, sum = 2 * dms_output_null_deviance(moments);
+    double level = dms_output_mean(moments) - dms_gram_target_bias(target);
     uint32_t *support = request->pair_cts + target->example_ct;
     size_t support_ct = 0;
 
@@ -233,7 +233,7 @@ static int add_task(void *context, size_t index)
 
 /* Covariances of masks and outputs on the models of the stage. */
 static void set_products(const struct dms_gram_block *block, struct dms_gram_target *target,
-                         const struct dms_ridge_moments *moments)
+                         const struct dms_output_moments *moments)
 {
     static const enum dms_role parts[] = {DMS_ROLE_TRAINING, DMS_ROLE_VALIDATION};
     size_t t = target->path->column;
@@ -254,7 +254,7 @@ static void set_products(const struct dms_gram_block *block, struct dms_gram_tar
 static void begin_target(struct shared_work *work, struct dms_gram_target *target, size_t t)
 {
     struct dms_gram_block *block = work->block;
-    struct dms_ridge_moments moments = dms_gram_moments(block, t);
+    struct dms_output_moments moments = dms_gram_moments(block, t);
 
     target->path = &block->paths[t];
     dms_gram_set_moments(target->path, &moments);

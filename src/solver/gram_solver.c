@@ -56,10 +56,10 @@ static uint64_t target_bytes(const struct dms_problem *problem)
     uint64_t models = 2 * (sizeof(double) + sizeof(uint32_t)) * (uint64_t)example_ct;
     uint64_t paths = (3 * sizeof(double) + sizeof(uint32_t)) * (uint64_t)problem->lambda_ct;
 
-    return dms_ridge_target_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING],
-                                  DMS_RIDGE_PRODUCTS) +
-           dms_ridge_target_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION],
-                                  DMS_RIDGE_PRODUCTS) +
+    return dms_target_outputs_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING],
+                                    DMS_KEEP_PRODUCTS) +
+           dms_target_outputs_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION],
+                                    DMS_KEEP_PRODUCTS) +
            models + paths + sizeof(struct dms_target_path);
 }
 
@@ -166,10 +166,10 @@ bool dms_gram_is_shared(const struct dms_gram_block *block, size_t t)
     return true;
 }
 
-struct dms_ridge_moments dms_gram_moments(const struct dms_gram_block *block, size_t t)
+struct dms_output_moments dms_gram_moments(const struct dms_gram_block *block, size_t t)
 {
-    struct dms_ridge_moments sum = block->moments[DMS_ROLE_TRAINING].moments[t];
-    const struct dms_ridge_moments *other;
+    struct dms_output_moments sum = block->moments[DMS_ROLE_TRAINING].moments[t];
+    const struct dms_output_moments *other;
     double between;
 
     if (dms_gram_role(block) == DMS_ROLE_TRAINING)
@@ -183,11 +183,11 @@ struct dms_ridge_moments dms_gram_moments(const struct dms_gram_block *block, si
     return sum;
 }
 
-void dms_gram_set_moments(struct dms_target_path *path, const struct dms_ridge_moments *moments)
+void dms_gram_set_moments(struct dms_target_path *path, const struct dms_output_moments *moments)
 {
     path->row_weight = moments->row_weight;
-    path->mean = dms_ridge_mean(moments);
-    path->null_deviance = dms_ridge_null_deviance(moments);
+    path->mean = dms_output_mean(moments);
+    path->null_deviance = dms_output_null_deviance(moments);
 }
 
 static int read_moments(struct dms_gram_block *block)
@@ -198,8 +198,8 @@ static int read_moments(struct dms_gram_block *block)
     for (int role = 0; rc == DMS_OK && role < DMS_ROLE_REFIT; role++)
         if (run->problem->row_ct[role] > 0)
             rc =
-                dms_ridge_targets_read(run->problem, run->pool, (enum dms_role)role, block->first,
-                                       block->target_ct, DMS_RIDGE_PRODUCTS, &block->moments[role]);
+                dms_target_outputs_read(run->problem, run->pool, (enum dms_role)role, block->first,
+                                        block->target_ct, DMS_KEEP_PRODUCTS, &block->moments[role]);
     return rc;
 }
 
@@ -294,7 +294,7 @@ static void free_block(struct dms_gram_block *block)
         dms_target_path_free(&block->paths[t]);
     free(block->paths);
     for (int role = 0; role < DMS_ROLE_CT; role++)
-        dms_ridge_targets_free(&block->moments[role]);
+        dms_target_outputs_free(&block->moments[role]);
 }
 
 /* The path is done: its choice is the result, or what the refit begins with. */

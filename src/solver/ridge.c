@@ -19,12 +19,12 @@
 #include "solver/pass.h"
 #include "solver/ridge_path.h"
 #include "solver/ridge_system.h"
-#include "solver/ridge_targets.h"
+#include "solver/target_outputs.h"
 
 /* Where every target has a matrix of its own, more targets together save little, and a checkpoint
  * comes after each block. */
 #define OWN_MATRIX_TARGETS 64
-/* Arrays of a value for each example and target beside struct dms_ridge_targets: right hand sides,
+/* Arrays of a value for each example and target beside struct dms_target_outputs: right hand sides,
  * solutions, gradients and scratch. */
 #define TARGET_ARRAYS 5
 
@@ -50,12 +50,12 @@ static uint64_t target_bytes(const struct dms_problem *problem)
 {
     size_t example_ct = problem->example_ct;
     uint64_t bytes = TARGET_ARRAYS * sizeof(double) * (uint64_t)example_ct +
-                     dms_ridge_target_bytes(example_ct, problem->row_ct[dms_ridge_role(problem)],
-                                            DMS_RIDGE_PRODUCTS);
+                     dms_target_outputs_bytes(example_ct, problem->row_ct[dms_ridge_role(problem)],
+                                              DMS_KEEP_PRODUCTS);
 
     if (dms_ridge_chooses(problem))
-        bytes += dms_ridge_target_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION],
-                                        DMS_RIDGE_OUTPUTS) +
+        bytes += dms_target_outputs_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION],
+                                          DMS_KEEP_OUTPUTS) +
                  2 * sizeof(double) * (uint64_t)problem->lambda_ct;
     return bytes;
 }
@@ -99,7 +99,7 @@ struct run {
 /* The targets in work. */
 struct block {
     size_t first, target_ct;
-    struct dms_ridge_targets targets, validation;
+    struct dms_target_outputs targets, validation;
     struct dms_ridge_path *paths; /* target_ct, when lambda is chosen; else NULL */
     double *means;                /* target_ct: of the rows in work */
     bool *done;                   /* target_ct: handed out */
@@ -189,11 +189,11 @@ static void describe_path(const struct run *run, const struct dms_ridge_path *pa
 static int hand_out(struct run *run, struct block *block, size_t t,
                     struct dms_fitted_target *result)
 {
-    const struct dms_ridge_moments *moments = &block->targets.moments[t];
+    const struct dms_output_moments *moments = &block->targets.moments[t];
 
     result->target = run->problem->first_target + block->first + t;
-    result->mean = dms_ridge_mean(moments);
-    result->null_deviance = dms_ridge_null_deviance(moments);
+    result->mean = dms_output_mean(moments);
+    result->null_deviance = dms_output_null_deviance(moments);
     result->row_ct = (uint64_t)moments->row_weight;
     result->examples = run->examples;
     result->weights = run->weights;
@@ -206,7 +206,7 @@ static int hand_out_constant(struct run *run, struct block *block, size_t t)
 {
     struct dms_fitted_target result = {
         .flags = DMS_FITTED_CONSTANT,
-        .bias = dms_ridge_mean(&block->targets.moments[t]),
+        .bias = dms_output_mean(&block->targets.moments[t]),
     };
 
     return hand_out(run, block, t, &result);
@@ -218,11 +218,11 @@ static int hand_out_solution(struct run *run, struct block *block, size_t t,
                              double lambda, double gap)
 {
     const struct dms_problem *problem = run->problem;
-    const struct dms_ridge_moments *moments = &block->targets.moments[t];
+    const struct dms_output_moments *moments = &block->targets.moments[t];
     struct dms_fitted_target result = {
-        .bias = dms_ridge_mean(moments),
+        .bias = dms_output_mean(moments),
         .lambda = lambda,
-        .gap = gap / dms_ridge_null_deviance(moments),
+        .gap = gap / dms_output_null_deviance(moments),
     };
 
     for (size_t k = 0; k < system->size; k++) {
@@ -243,14 +243,14 @@ static int hand_out_solution(struct run *run, struct block *block, size_t t,
 
 /* ---- groups ---- */
 
-static const uint64_t *row_words(const struct dms_ridge_targets *targets, size_t t)
+static const uint64_t *row_words(const struct dms_target_outputs *targets, size_t t)
 {
     return targets->row_words + t * targets->word_ct;
 }
 
 static int compare_rows(const void *a, const void *b, void *context)
 {
-    const struct dms_ridge_targets *targets = context;
+    const struct dms_target_outputs *targets = context;
     size_t left = *(const size_t *)a, right = *(const size_t *)b;
     double left_weight = targets->moments[left].row_weight;
     double right_weight = targets->moments[right].row_weight;
@@ -275,7 +275,7 @@ static void find_groups(struct block *block)
 /* The end of the group that begins at position `begin` of the order. */
 static size_t group_end(const struct block *block, size_t begin)
 {
-    const struct dms_ridge_targets *targets = &block->targets;
+    const struct dms_target_outputs *targets = &block->targets;
     const uint64_t *first = row_words(targets, block->order[begin]);
     size_t end = begin + 1;
 
@@ -286,12 +286,12 @@ static size_t group_end(const struct block *block, size_t begin)
 }
 
 /* c of the targets of a group. */
-static void find_products(const struct dms_ridge_targets *targets,
+static void find_products(const struct dms_target_outputs *targets,
                           const struct dms_ridge_system *system, size_t target_ct,
                           const size_t *members, double *products)
 {
     for (size_t t = 0; t < target_ct; t++) {
-        const struct dms_ridge_moments *moments = &targets->moments[members[t]];
+        const struct dms_output_moments *moments = &targets->moments[members[t]];
         const double *sums = targets->products +
                              members[t] / DMS_LANES * targets->example_ct * DMS_LANES +
                              members[t] % DMS_LANES;
@@ -399,15 +399,15 @@ static int work_role(struct run *run, struct block *block, enum dms_role role)
     const char *stage = block->paths && role == DMS_ROLE_TRAINING ? "path" : "ridge";
     int rc = read_rows(run, role);
 
-    dms_ridge_targets_free(&block->targets);
+    dms_target_outputs_free(&block->targets);
     if (rc == DMS_OK)
-        rc = dms_ridge_targets_read(run->problem, run->pool, role, block->first, block->target_ct,
-                                    DMS_RIDGE_PRODUCTS, &block->targets);
+        rc = dms_target_outputs_read(run->problem, run->pool, role, block->first, block->target_ct,
+                                     DMS_KEEP_PRODUCTS, &block->targets);
     if (rc == DMS_OK)
         rc = tell(run, stage);
     for (size_t t = 0; rc == DMS_OK && t < block->target_ct; t++) {
-        block->means[t] = dms_ridge_mean(&block->targets.moments[t]);
-        if (!block->done[t] && !(dms_ridge_null_deviance(&block->targets.moments[t]) > 0))
+        block->means[t] = dms_output_mean(&block->targets.moments[t]);
+        if (!block->done[t] && !(dms_output_null_deviance(&block->targets.moments[t]) > 0))
             rc = hand_out_constant(run, block, t);
     }
     if (rc < 0)
@@ -430,8 +430,8 @@ static int work_block(struct run *run, struct block *block)
     if (block->paths) {
         rc = read_rows(run, DMS_ROLE_VALIDATION);
         if (rc == DMS_OK)
-            rc = dms_ridge_targets_read(run->problem, run->pool, DMS_ROLE_VALIDATION, block->first,
-                                        block->target_ct, DMS_RIDGE_OUTPUTS, &block->validation);
+            rc = dms_target_outputs_read(run->problem, run->pool, DMS_ROLE_VALIDATION, block->first,
+                                         block->target_ct, DMS_KEEP_OUTPUTS, &block->validation);
         if (rc == DMS_OK)
             rc = work_role(run, block, DMS_ROLE_TRAINING);
     }
@@ -442,8 +442,8 @@ static int work_block(struct run *run, struct block *block)
 
 static void free_block(struct block *block)
 {
-    dms_ridge_targets_free(&block->targets);
-    dms_ridge_targets_free(&block->validation);
+    dms_target_outputs_free(&block->targets);
+    dms_target_outputs_free(&block->validation);
     for (size_t t = 0; block->paths && t < block->target_ct; t++)
         dms_ridge_path_free(&block->paths[t]);
     free(block->paths);

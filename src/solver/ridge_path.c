@@ -99,7 +99,7 @@ static void score_target(const struct scoring *scoring, size_t first_row, size_t
                          struct dms_ridge_path *path)
 {
     const struct dms_ridge_system *system = scoring->system;
-    const struct dms_ridge_targets *targets = scoring->validation->targets;
+    const struct dms_target_outputs *targets = scoring->validation->targets;
     const uint64_t *row_words = targets->row_words + member * targets->word_ct;
     int n = (int)system->size, rows = (int)row_ct, lambdas = (int)scoring->lambda_ct;
     int stride = BLOCK_ROWS;
@@ -151,7 +151,7 @@ static void free_scoring(struct scoring *scoring)
 }
 
 /* From sums of squares to the choice. */
-static void finish_path(const struct dms_ridge_moments *moments, struct dms_ridge_path *path)
+static void finish_path(const struct dms_output_moments *moments, struct dms_ridge_path *path)
 {
     path->chosen = 0;
     for (uint32_t j = 0; j < path->lambda_ct; j++) {

@@ -5,7 +5,7 @@
 #define DMS_SOLVER_RIDGE_PATH_H
 
 #include "solver/ridge_system.h"
-#include "solver/ridge_targets.h"
+#include "solver/target_outputs.h"
 
 /* The largest lambda of a path, in units of the mean eigenvalue of A: there, almost nothing is left
  * of any weight. */
@@ -25,7 +25,7 @@ void dms_ridge_path_free(struct dms_ridge_path *path);
 /* What the targets of a group are judged by. */
 struct dms_ridge_validation {
     const struct dms_packed_rows *rows;
-    const struct dms_ridge_targets *targets; /* of the block, with their outputs */
+    const struct dms_target_outputs *targets; /* of the block, with their outputs */
 };
 
 /* Scratch for a group of target_ct targets. */

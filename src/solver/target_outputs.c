@@ -1,7 +1,7 @@
 /*
- * Reads the outputs of a block of targets; see ridge_targets.h.
+ * Reads the outputs of a block of targets; see target_outputs.h.
  */
-#include "solver/ridge_targets.h"
+#include "solver/target_outputs.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,20 +14,20 @@
 #include "kernels/lanes.h"
 #include "solver/pass.h"
 
-uint64_t dms_ridge_target_bytes(size_t example_ct, uint64_t row_ct, enum dms_ridge_keep keep)
+uint64_t dms_target_outputs_bytes(size_t example_ct, uint64_t row_ct, enum dms_kept_outputs keep)
 {
-    uint64_t kept = keep == DMS_RIDGE_PRODUCTS ? 2 * sizeof(double) * (uint64_t)example_ct
-                                               : sizeof(float) * row_ct;
+    uint64_t kept = keep == DMS_KEEP_PRODUCTS ? 2 * sizeof(double) * (uint64_t)example_ct
+                                              : sizeof(float) * row_ct;
 
-    return kept + row_ct / 8 + sizeof(uint64_t) + sizeof(struct dms_ridge_moments);
+    return kept + row_ct / 8 + sizeof(uint64_t) + sizeof(struct dms_output_moments);
 }
 
-double dms_ridge_mean(const struct dms_ridge_moments *moments)
+double dms_output_mean(const struct dms_output_moments *moments)
 {
     return moments->row_weight > 0 ? moments->shift + moments->sum / moments->row_weight : 0;
 }
 
-double dms_ridge_null_deviance(const struct dms_ridge_moments *moments)
+double dms_output_null_deviance(const struct dms_output_moments *moments)
 {
     double weight = moments->row_weight;
 
@@ -36,7 +36,7 @@ double dms_ridge_null_deviance(const struct dms_ridge_moments *moments)
     return fmax(0, moments->square_sum - moments->sum * moments->sum / weight) / (2 * weight);
 }
 
-static int allocate(struct dms_ridge_targets *targets, enum dms_ridge_keep keep)
+static int allocate(struct dms_target_outputs *targets, enum dms_kept_outputs keep)
 {
     size_t lane_ct = targets->tile_ct * DMS_LANES, value_ct, bytes;
 
@@ -44,7 +44,7 @@ static int allocate(struct dms_ridge_targets *targets, enum dms_ridge_keep keep)
     targets->row_words = dms_alloc(lane_ct * targets->word_ct, sizeof *targets->row_words);
     if (!targets->moments || !targets->row_words)
         return DMS_ERR_NO_MEMORY;
-    if (keep == DMS_RIDGE_OUTPUTS) {
+    if (keep == DMS_KEEP_OUTPUTS) {
         targets->outputs =
             dms_alloc(targets->row_ct * targets->target_ct, sizeof *targets->outputs);
         return targets->outputs ? DMS_OK : DMS_ERR_NO_MEMORY;
@@ -65,7 +65,7 @@ static int allocate(struct dms_ridge_targets *targets, enum dms_ridge_keep keep)
 struct batch_work {
     const struct dms_problem *problem;
     struct dms_pool *pool;
-    struct dms_ridge_targets *targets;
+    struct dms_target_outputs *targets;
     const struct dms_batch *batch;
 };
 
@@ -79,8 +79,8 @@ static bool has_example(const struct dms_batch *batch, size_t row, int64_t examp
 /* Takes in one output; returns it for the products, or 0 when its row has no weight. */
 static double take_output(const struct batch_work *work, size_t row, size_t target)
 {
-    struct dms_ridge_targets *targets = work->targets;
-    struct dms_ridge_moments *moments = &targets->moments[target];
+    struct dms_target_outputs *targets = work->targets;
+    struct dms_output_moments *moments = &targets->moments[target];
     const struct dms_batch *batch = work->batch;
     const float *outputs = batch->outputs;
     const int64_t *self = work->problem->self;
@@ -102,7 +102,7 @@ static double take_output(const struct batch_work *work, size_t row, size_t targ
 static int take_tile(void *context, size_t tile)
 {
     const struct batch_work *work = context;
-    struct dms_ridge_targets *targets = work->targets;
+    struct dms_target_outputs *targets = work->targets;
     const struct dms_batch *batch = work->batch;
     const struct dms_lane_kernels *kernels = dms_lane_variant_get()->f64;
     size_t value_ct = (size_t)batch->row_ct * DMS_LANES, first = tile * DMS_LANES;
@@ -127,7 +127,7 @@ static int take_tile(void *context, size_t tile)
     return DMS_OK;
 }
 
-static void keep_outputs(struct dms_ridge_targets *targets, const struct dms_batch *batch)
+static void keep_outputs(struct dms_target_outputs *targets, const struct dms_batch *batch)
 {
     const float *outputs = batch->outputs;
 
@@ -146,11 +146,11 @@ static int take_batch(void *context, const struct dms_batch *batch)
     return dms_pool_run(work->pool, work->targets->tile_ct, take_tile, work);
 }
 
-int dms_ridge_targets_read(const struct dms_problem *problem, struct dms_pool *pool,
-                           enum dms_role role, size_t first, size_t target_ct,
-                           enum dms_ridge_keep keep, struct dms_ridge_targets *targets)
+int dms_target_outputs_read(const struct dms_problem *problem, struct dms_pool *pool,
+                            enum dms_role role, size_t first, size_t target_ct,
+                            enum dms_kept_outputs keep, struct dms_target_outputs *targets)
 {
-    struct dms_ridge_targets made = {
+    struct dms_target_outputs made = {
         .first = first,
         .target_ct = target_ct,
         .tile_ct = (target_ct + DMS_LANES - 1) / DMS_LANES,
@@ -164,18 +164,18 @@ int dms_ridge_targets_read(const struct dms_problem *problem, struct dms_pool *p
     if (rc == DMS_OK)
         rc = dms_problem_visit(problem, role, first, target_ct, take_batch, &work);
     if (rc < 0)
-        dms_ridge_targets_free(&made);
+        dms_target_outputs_free(&made);
     else
         *targets = made;
     return rc;
 }
 
-void dms_ridge_targets_free(struct dms_ridge_targets *targets)
+void dms_target_outputs_free(struct dms_target_outputs *targets)
 {
     free(targets->moments);
     free(targets->row_words);
     free(targets->products);
     free(targets->sums);
     free(targets->outputs);
-    *targets = (struct dms_ridge_targets){0};
+    *targets = (struct dms_target_outputs){0};
 }

@@ -163,6 +163,8 @@ int dms_target_outputs_read(const struct dms_problem *problem, struct dms_pool *
 
     if (rc == DMS_OK)
         rc = dms_problem_visit(problem, role, first, target_ct, take_batch, &work);
+    free(made.sums);
+    made.sums = NULL;
     if (rc < 0)
         dms_target_outputs_free(&made);
     else
@@ -175,7 +177,6 @@ void dms_target_outputs_free(struct dms_target_outputs *targets)
     free(targets->moments);
     free(targets->row_words);
     free(targets->products);
-    free(targets->sums);
     free(targets->outputs);
     *targets = (struct dms_target_outputs){0};
 }

@@ -25,7 +25,7 @@ struct dms_target_outputs {
     uint64_t *row_words; /* as many x word_ct: the rows of each target, in the order of
                           * struct dms_packed_rows */
     double *products;    /* tile_ct x example_ct x DMS_LANES: sums of x_k (y - shift); or NULL */
-    double *sums;        /* as many: of one batch */
+    double *sums;        /* as many, while they are read: of one batch */
     float *outputs;      /* row_ct x target_ct; or NULL */
 };
 

@@ -2,12 +2,14 @@
 # Holds dmstore against the other programs that do what it does, side by side in one run: solvers of the LASSO, and
 # formats for masks and outputs.
 #
-#   peers.sh [--venv DIR] [--only solvers|stores]... [--output DIR] [--directory DIR] [--solvers FLAG]... [--stores FLAG]...
+#   peers.sh [--venv DIR] [--only solvers|stores]... [--output DIR] [--directory DIR] [--solvers FLAG]...
+#            [--stores FLAG]...
 #
-# --venv makes Python environments in DIR, or uses those that are there, and installs what peers_solvers.txt, peers_stores.txt and
-# peers_ffcv.txt ask for; without it, what $PYTHON has is compared. Peers that are not there are listed, with the reason. Programs are those of
-# $DMSTORE_BUILD_DIR (else the working directory). Tables go to the standard output and, as Markdown and JSON, to --output (else the
-# working directory); data to --directory. --solvers and --stores pass a flag on to peers_solvers.py and peers_stores.py.
+# --venv makes Python environments in DIR, or uses those that are there, and installs what peers_solvers.txt,
+# peers_stores.txt and peers_ffcv.txt ask for; without it, what $PYTHON has is compared. Peers that are not there are
+# listed, with the reason. Programs are those of $DMSTORE_BUILD_DIR (else the working directory). Tables go to the
+# standard output and, as Markdown and JSON, to --output (else the working directory); data to --directory. --solvers
+# and --stores pass a flag on to peers_solvers.py and peers_stores.py.
 set -eu
 
 bench_dir=$(cd "$(dirname "$0")" && pwd)
@@ -29,7 +31,7 @@ while [ $# -gt 0 ]; do
     --directory) directory=${2:?--directory needs a directory} ;;
     --solvers) solvers_flags+=("${2:?--solvers needs a flag}") ;;
     --stores) stores_flags+=("${2:?--stores needs a flag}") ;;
-    *) sed -n 's/^# \{0,1\}//; 2,11p' "$0" >&2 && exit 2 ;;
+    *) sed -n 's/^# \{0,1\}//; 2,12p' "$0" >&2 && exit 2 ;;
     esac
     shift 2
 done
@@ -47,8 +49,8 @@ install_package() {
     fi
 }
 
-# environment NAME PROGRAM FLAGS...: makes $venv/NAME with what peers_NAME.txt asks for, unless it is there, and sets PROGRAM
-# to its Python.
+# environment NAME PROGRAM FLAGS...: makes $venv/NAME, unless it is there, with what peers_NAME.txt asks for, and sets
+# PROGRAM to its Python.
 environment() {
     local requirement requirements
     requirements=$(sed 's/#.*//; /^ *$/d' "$bench_dir/peers_$1.txt")

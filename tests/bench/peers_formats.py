@@ -6,12 +6,13 @@ shuffled minibatches. One process measures one thing of one format:
                      [--batch-rows B] [--threads T] [--epochs E]
     peers_formats.py FORMAT version
 
-FILEs are .npy: packed masks (models x examples / 8, uint8) and outputs (models x targets, float16). Everything is synced to the disk
-before ingest ends. What is printed is one JSON object; a read says what epochs_bench says of dmstore.
+FILEs are .npy: packed masks (models x examples / 8, uint8) and outputs (models x targets, float16). Everything is
+synced to the disk before ingest ends. What is printed is one JSON object; a read says what epochs_bench says of
+dmstore.
 
-Random: every row anywhere. Quasi-random: as dmstore's, chunks of CHUNK_ROWS rows shuffled, rows drawn from a window of 8 of them. A
-batch is two arrays, masks and outputs, each in one piece: packed bits and float16, but for fast_l1's layout (a byte for
-each bit) and FFCV's (the same, and float32), which nobody packs.
+Random: every row anywhere. Quasi-random: as dmstore's, chunks of CHUNK_ROWS rows shuffled, rows drawn from a window
+of 8 of them. A batch is two arrays, masks and outputs, each in one piece: packed bits and float16, but for fast_l1's
+layout (a byte for each bit) and FFCV's (the same, and float32), which nobody packs.
 """
 import argparse
 import json
@@ -48,8 +49,8 @@ def bytes_of(path):
 
 
 class Format:
-    """Masks and outputs below directory `path`. Subclasses deliver rows start .. stop - 1 in one piece (`slab`), and those of a
-    list (`take`), with targets first .. end - 1."""
+    """Masks and outputs below directory `path`. Subclasses deliver rows start .. stop - 1 in one piece (`slab`), and
+    those of a list (`take`), with targets first .. end - 1."""
 
     name, package, module, setting = "", "", None, ""
     orders = ("random", "quasi-random")
@@ -78,7 +79,8 @@ class Format:
         """Imports what is needed, so that it is not timed."""
 
     def window(self, chunks, first, end):
-        slabs = [self.slab(chunk * CHUNK_ROWS, min(self.row_ct, (chunk + 1) * CHUNK_ROWS), first, end) for chunk in chunks]
+        slabs = [self.slab(chunk * CHUNK_ROWS, min(self.row_ct, (chunk + 1) * CHUNK_ROWS), first, end)
+                 for chunk in chunks]
         return np.concatenate([masks for masks, _ in slabs]), np.concatenate([outputs for _, outputs in slabs])
 
     def batches(self, order, first, end, batch_rows, epoch):
@@ -157,7 +159,8 @@ class FastL1(Memmap):
 
 class Ffcv(Format):
     name, package, module = "FFCV", "ffcv", "ffcv"
-    setting = ".beton of NDArrayField: one byte for each bit, float32; Loader, os_cache as its order asks, NDArrayDecoder, ToTensor"
+    setting = (".beton of NDArrayField: one byte for each bit, float32; NDArrayDecoder, ToTensor; os_cache=True for "
+               "random order, False for quasi-random, as its documentation has it")
 
     def file(self):
         return os.path.join(self.path, "data.beton")
@@ -193,14 +196,14 @@ class Ffcv(Format):
         from ffcv.transforms import ToTensor
         is_random = self.order == "random"
         self.loader = Loader(self.file(), batch_size=self.batch_rows, num_workers=self.thread_ct, os_cache=is_random,
-                             order=OrderOption.RANDOM if is_random else OrderOption.QUASI_RANDOM, seed=SEED, drop_last=False,
+                             order=OrderOption.RANDOM if is_random else OrderOption.QUASI_RANDOM, seed=SEED,
+                             drop_last=False,
                              pipelines={name: [NDArrayDecoder(), ToTensor()] for name in ("masks", "outputs")})
         self.row_ct = len(self.loader.indices)
 
     def batches(self, order, first, end, batch_rows, epoch):
         for masks, outputs in self.loader:
-            outputs = outputs.numpy()
-            yield masks.numpy(), outputs if end - first == outputs.shape[1] else np.ascontiguousarray(outputs[:, first:end])
+            yield masks.numpy(), np.ascontiguousarray(outputs.numpy()[:, first:end])
 
     def packed(self, masks, outputs):
         return np.packbits(masks, axis=1, bitorder="little"), outputs.astype(np.float16)
@@ -302,8 +305,8 @@ class Columns(Format):
 
 class Parquet(Columns):
     name, package, module = "Parquet (pyarrow)", "pyarrow", "pyarrow.parquet"
-    setting = (f"row groups of {CHUNK_ROWS}, FixedSizeBinary columns of whole masks and of {TILE_TARGETS} targets, plain, "
-               "not compressed, memory_map=True")
+    setting = (f"row groups of {CHUNK_ROWS}, FixedSizeBinary columns of whole masks and of {TILE_TARGETS} targets, "
+               "plain, not compressed, memory_map=True")
     orders = ("quasi-random",)
 
     def load(self):
@@ -321,7 +324,8 @@ class Parquet(Columns):
         array = column.combine_chunks()
         array = array.chunk(0) if hasattr(array, "chunk") else array
         width = array.type.byte_width
-        values = np.frombuffer(array.buffers()[1], dtype=np.uint8, count=len(array) * width, offset=array.offset * width)
+        values = np.frombuffer(array.buffers()[1], dtype=np.uint8, count=len(array) * width,
+                               offset=array.offset * width)
         return values.view(dtype).reshape(len(array), -1)
 
     def write(self, masks, outputs):
@@ -347,8 +351,8 @@ class Parquet(Columns):
 
 class Lance(Columns):
     name, package, module = "Lance", "pylance", "lance"
-    setting = (f"FixedSizeList columns of whole masks and of {TILE_TARGETS} targets; take() for random rows, scanner(offset, "
-               "limit) for chunks")
+    setting = (f"FixedSizeList columns of whole masks and of {TILE_TARGETS} targets; take() for random rows, "
+               "scanner(offset, limit) for chunks")
 
     def load(self):
         import lance  # noqa: F401
@@ -390,7 +394,8 @@ class Lance(Columns):
         return self.gather(self.dataset.take(rows, columns=["masks"] + self.tile_names(first, end)), first, end)
 
 
-FORMATS = {"memmap": Memmap, "fast_l1": FastL1, "ffcv": Ffcv, "zarr": Zarr, "lance": Lance, "parquet": Parquet, "hdf5": Hdf5}
+FORMATS = {"memmap": Memmap, "fast_l1": FastL1, "ffcv": Ffcv, "zarr": Zarr, "lance": Lance, "parquet": Parquet,
+           "hdf5": Hdf5}
 
 
 # ---- one measurement -----------------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 #   Rscript peers_glmnet.R DIRECTORY PREFIX METHOD THRESHOLD
 #
 # DIRECTORY/x has the standardised masks (float64, column after column); PREFIX.sizes rows, columns, lambdas and targets
-# (int32); PREFIX.y and PREFIX.lambdas one after another what each target has. Written: PREFIX.weights, columns x lambdas for each
-# target, and PREFIX.seconds, one for each, of the call of glmnet alone.
+# (int32); PREFIX.y and PREFIX.lambdas one after another what each target has. Written: PREFIX.weights, columns x
+# lambdas for each target, and PREFIX.seconds, one for each, of the call of glmnet alone.
 suppressMessages(library(glmnet))
 
 arguments <- commandArgs(trailingOnly = TRUE)

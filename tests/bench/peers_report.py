@@ -1,8 +1,8 @@
 """What the comparisons with other programs print: rows of figures, each beside that of dmstore, as Markdown and as
 JSON, with the machine, its load, and the peers that are not there and why.
 
-A figure is the median of its values; (least..greatest) is their spread. "dmstore ahead" is how many times better dmstore
-is in the same table: above 1 it is ahead of the peer.
+A figure is the median of its values; (least..greatest) is their spread. "dmstore ahead" is how many times better
+dmstore is in the same table: above 1 it is ahead of the peer.
 """
 import importlib
 import importlib.metadata
@@ -26,7 +26,7 @@ def text_of(values):
 
 
 def missing(distribution, module=None):
-    """Why a Python package cannot be used here, or None. What pip said, when the script that installs could not, is in
+    """Why a Python package cannot be used here, or None. What pip said, where installing failed, is in
     $DMSTORE_PEERS_LOGS."""
     try:
         importlib.import_module(module or distribution)
@@ -64,7 +64,8 @@ class Report:
         self.note_load()
         is_reference = peer == OURS if is_reference is None else is_reference
         self.rows.append({"table": table, "peer": peer, "version": version, "setting": setting, "values": list(values),
-                          "figure": statistics.median(values), "more_is_better": more_is_better, "is_reference": is_reference, **details})
+                          "figure": statistics.median(values), "more_is_better": more_is_better,
+                          "is_reference": is_reference, **details})
 
     def say_unavailable(self, peer, reason):
         self.unavailable[peer] = reason
@@ -86,12 +87,13 @@ class Report:
     def markdown(self):
         machine = self.machine()
         lines = [f"## {self.title}", "",
-                 f"machine: {machine['cores']} cores, {machine['processor']}, {machine['system']} {machine['release']}; load "
-                 f"{machine['load_least']:.1f} to {machine['load_greatest']:.1f}", ""]
+                 f"machine: {machine['cores']} cores, {machine['processor']}, {machine['system']} "
+                 f"{machine['release']}; load {machine['load_least']:.1f} to {machine['load_greatest']:.1f}", ""]
         for note in self.notes:
             lines += [note, ""]
         for table in dict.fromkeys(row["table"] for row in self.rows):
-            lines += [f"### {table}", "", "| peer | version | setting | figure | dmstore ahead |", "|---|---|---|---|---|"]
+            lines += [f"### {table}", ""]
+            lines += ["| peer | version | setting | figure | dmstore ahead |", "|---|---|---|---|---|"]
             lines += [self.line_of(row) for row in self.rows if row["table"] == table] + [""]
         lines += [f"{peer}: not available: {reason}" for peer, reason in self.unavailable.items()]
         return "\n".join(lines).rstrip() + "\n"

@@ -1,21 +1,22 @@
-"""`dmstore fit` against other solvers of the LASSO, side by side in one run: seconds a target for the same paths, to the
-same duality gap.
+"""`dmstore fit` against other solvers of the LASSO, side by side in one run: seconds a target for the same paths, to
+the same duality gap.
 
     peers_solvers.py --dmstore PROGRAM [--solver saga,gram] [--sizes MxD,MxD] [--targets N] [--sample S] [--lambdas K]
                      [--lambda-min-ratio R] [--tol T] [--threads 1,2] [--repeats R] [--directory DIR] [--output PATH]
 
-The problem is that of fit_sklearn.py: fair-coin masks, planted sparse datamodels, whole paths without validation models
-or refit. Peers solve S of the N targets; dmstore all of them. Every solution of every solver has a duality gap of at most
-T of the null deviance: one function computes the gaps of all solutions of all peers, in float64, from their weights. Each
-peer's own tolerance is searched on one target, to end between 0.4 T and T, and made smaller when another target needs it.
-dmstore keeps the weights of one lambda: its own certificates are taken for the path, and held against that function at
-several lambdas, by fits that end there.
+The problem is that of fit_sklearn.py: fair-coin masks, planted sparse datamodels, whole paths without validation
+models or refit. Peers solve S of the N targets; dmstore all of them. Every solution of every solver has a duality gap
+of at most T of the null deviance: one function computes the gaps of all solutions of all peers, in float64, from
+their weights. Each peer's own tolerance is searched on one target, to end between 0.4 T and T, and made smaller when
+another target needs it. dmstore keeps the weights of one lambda: its own certificates are taken for the path, and
+held against that function at several lambdas, by fits that end there.
 
-dmstore is timed as a command, from its start to its end, reading the store included; a second row has what one more target
-costs: the difference of a fit of all targets and one of a quarter of them. Peers get standardised masks in float64 and
-Fortran order in memory; what is timed is their solver alone, after a first call. The Gram matrix has a table of its own. With several threads
-each peer runs in as many processes, which share the matrices and take different targets, as its solver uses one core
-best: its time is the mean of the processes' seconds a target over their number, as if none ever waited for another.
+dmstore is timed as a command, from its start to its end, reading the store included; a second row has what one more
+target costs: the difference of a fit of all targets and one of a quarter of them. Peers get standardised masks in
+float64 and Fortran order in memory; what is timed is their solver alone, after a first call. The Gram matrix has a
+table of its own. With several threads each peer runs in as many processes, which share the matrices and take
+different targets, as its solver uses one core best: its time is the mean of the processes' seconds a target over
+their number, as if none ever waited for another.
 
 Prints Markdown; writes PATH.md and PATH.json.
 """
@@ -82,24 +83,27 @@ class Peer:
 
 
 class Sklearn(Peer):
-    name, package, module, tol = "scikit-learn lasso_path", "scikit-learn", "sklearn.linear_model", 4e-5
+    name, package, module, tol = "scikit-learn lasso_path", "scikit-learn", "sklearn.linear_model", 6e-5
 
     def __init__(self, with_gram):
         self.with_gram = with_gram
-        self.setting = ("Gram matrix and Xy given" if with_gram else "no Gram matrix") + ", copy_X=False, check_input=False"
+        given = "Gram matrix and Xy given" if with_gram else "no Gram matrix"
+        self.setting = f"{given}, copy_X=False, check_input=False"
 
     def missing(self):
         return peers_report.missing(self.package, self.module)
 
     def solve(self, problem, at, lambdas):
         from sklearn.linear_model import lasso_path
-        given = {"precompute": problem.gram, "Xy": problem.correlations[:, at]} if self.with_gram else {"precompute": False}
+        given = {"precompute": False}
+        if self.with_gram:
+            given = {"precompute": problem.gram, "Xy": problem.correlations[:, at]}
         return lasso_path(problem.x, problem.y[:, at], alphas=lambdas, copy_X=False, check_input=False, tol=self.tol,
                           max_iter=MANY, **given)[1]
 
 
 class Celer(Peer):
-    name, package, module, tol = "celer celer_path", "celer", "celer", 1e-4
+    name, package, module, tol = "celer celer_path", "celer", "celer", 8e-5
     setting = 'pb="lasso", prune=True'
 
     def solve(self, problem, at, lambdas):
@@ -109,7 +113,7 @@ class Celer(Peer):
 
 
 class Adelie(Peer):
-    package, module, tol = "adelie", "adelie", 1e-6
+    package, module, tol = "adelie", "adelie", 2e-8
 
     def weights(self, solution):
         return solution.betas.toarray().T
@@ -145,7 +149,7 @@ class AdelieCov(Adelie):
 class Glmnet(Peer):
     """R's, by peers_glmnet.R; matrices go through files."""
 
-    name, package, tol = "glmnet (R)", "glmnet", 1e-6
+    name, package, tol = "glmnet (R)", "glmnet", 1e-8
 
     def __init__(self, method, directory):
         self.method, self.directory = method, directory
@@ -207,7 +211,8 @@ def work(peer, problem, places, core_ct, connection):
 
 
 def run_peer(peer, problem, places, core_ct):
-    """Seconds a target, the worst gap, and the objectives at the last lambda by place. None when a process ended early."""
+    """Seconds a target, the worst gap, and the objectives at the last lambda by place. None when a process ended
+    early."""
     context = multiprocessing.get_context("fork")
     process_ct = min(core_ct, len(places))
     running = []
@@ -231,8 +236,8 @@ def run_peer(peer, problem, places, core_ct):
 
 
 def next_tol(tol, gap, wanted, passed, failed):
-    """What to try after tol, which gave this gap: in proportion, or the middle of what has passed and failed so far where
-    that leads out of them."""
+    """What to try after tol, which gave this gap: in proportion, or the middle of what has passed and failed so far
+    where that leads out of them."""
     other = tol * float(np.clip(math.sqrt(SEARCHED) * wanted / gap, 1e-3, 1e3))
     if (passed and other <= passed) or (failed and other >= failed):
         other = math.sqrt(passed * failed) if passed and failed else tol * (2 if passed else 0.5)
@@ -270,20 +275,20 @@ class Series:
 
 
 def measure_peer(peer, problem, core_ct, wanted, series):
-    """One more run of the peer. Where a gap is too large, all that was measured is thrown away and taken again with a
-    smaller tol."""
+    """One more run of the peer, with a smaller tol where a gap is too large: at its first run, as solutions are the
+    same in all. Returns why there is none, or None."""
     for _ in range(SEARCH_STEPS):
         found = run_peer(peer, problem, list(range(len(problem.sample))), core_ct)
         if found is None:
-            fail(f"{peer.name} ended early")
+            return "a process ended early"
         if found[1] <= wanted:
             break
         peer.tol *= float(min(0.7 * wanted / found[1], 0.7))
-        series.seconds.clear()
     else:
-        fail(f"{peer.name} does not reach a gap of {wanted}")
+        return f"no tol gave a gap of {wanted}"
     series.seconds.append(found[0])
     series.gap, series.last = found[1], found[2]
+    return None
 
 
 def time_gram(problem, core_ct):
@@ -341,10 +346,11 @@ def report_size(report, setting, problem, peers, measured, ours, grams):
             worst, judged, _ = our.checked
             gaps = f"worst gap {worst:.2g} (by the common function, at some lambdas: {judged:.2g})"
             how = f"--solver {our.solver}, whole command over {setting.targets} targets"
-            report.add(table, "dmstore", setting.version, f"{how}; {gaps}", our.whole[core_ct], gap=worst, tol=setting.tol)
+            report.add(table, "dmstore", setting.version, f"{how}; {gaps}", our.whole[core_ct], gap=worst,
+                       tol=setting.tol)
             if core_ct in our.more:
-                report.add(table, "dmstore", setting.version, f"--solver {our.solver}, one more target", our.more[core_ct],
-                           is_reference=False)
+                report.add(table, "dmstore", setting.version, f"--solver {our.solver}, one more target",
+                           our.more[core_ct], is_reference=False)
         for peer in peers:
             series = measured[peer, core_ct]
             report.add(table, peer.name, peer.version(), f"{peer.setting}, tol {peer.tol:.2g}; "
@@ -356,7 +362,8 @@ def report_size(report, setting, problem, peers, measured, ours, grams):
 def compare_objectives(problem, peers, measured, ours):
     """How far apart the objectives at the last lambda are at most, relatively."""
     found = [our.checked[2] for our in ours]
-    found += [np.array([series.last[at] for at in range(len(problem.sample))]) for series in measured.values()]
+    found += [np.array([measured[peer, core_ct].last[at] for at in range(len(problem.sample))])
+              for peer in peers for core_ct in problem.setting.threads]
     return max(np.abs(found[0] / other - 1).max() for other in found)
 
 
@@ -380,8 +387,11 @@ def measure_size(report, setting, directory):
         for core_ct in setting.threads:
             for our in ours:
                 our.measure(core_ct)
-            for peer in peers:
-                measure_peer(peer, problem, core_ct, setting.tol, measured[peer, core_ct])
+            for peer in list(peers):
+                reason = measure_peer(peer, problem, core_ct, setting.tol, measured[peer, core_ct])
+                if reason:
+                    report.say_unavailable(f"{peer.name}, {setting.examples} examples", reason)
+                    peers.remove(peer)
     for our in ours:
         dmstore.time_fit(max(setting.threads), our.solver)
         our.checked = our.check()

@@ -1,17 +1,19 @@
-"""The store of dmstore against other formats, side by side in one run: bytes a row, ingest, shuffled minibatches, opening,
-memory.
+"""The store of dmstore against other formats, side by side in one run: bytes a row, ingest, shuffled minibatches,
+opening, memory.
 
     peers_stores.py --dmstore PROGRAM --build DIR [--rows M] [--examples D] [--targets N] [--slice S] [--batch-rows B]
                     [--threads 1,2] [--epochs E] [--repeats R] [--ffcv-python PROGRAM] [--directory DIR] [--output PATH]
 
-All take in the same two .npy files, packed masks (fair coins) and float16 outputs; D is a multiple of 8. peers_formats.py has the other formats and how
-each is set up, epochs_bench reads for dmstore. Each measurement is a process of its own, tied to as many cores as it may
-use threads; everything is in the page cache. Ingest ends when all is synced to the disk; its MB count packed masks and
-float16 outputs, whatever a format makes of them; dmstore's time is that of its two commands, that of others is without
-the start of Python and its imports. Minibatches of all targets, and of S of them; each process reads one epoch that does not count, in
-which all that is delivered is added up and compared with the files, then E that do. Random order: any row anywhere;
-quasi-random: chunks of rows shuffled, rows drawn from a window of 8. Memory is the most of the process's own (RssAnon, sampled every 5 ms and at the end), less
-what it had before it opened or wrote anything: pages of the page cache and the interpreter do not count. Runs take turns.
+All take in the same two .npy files, packed masks (fair coins) and float16 outputs; D is a multiple of 8.
+peers_formats.py has the other formats and how each is set up, epochs_bench reads for dmstore. Each measurement is a
+process of its own, tied to as many cores as it may use threads; everything is in the page cache. Ingest ends when all
+is synced to the disk; its MB count packed masks and float16 outputs, whatever a format makes of them; dmstore's time
+is that of its two commands, that of others is without the start of Python and its imports. Minibatches of all
+targets, and of S of them; each process reads one epoch that does not count, in which all that is delivered is added
+up and compared with the files, then E that do. Random order: any row anywhere; quasi-random: chunks of rows shuffled,
+rows drawn from a window of 8. Memory is the most of the process's own (RssAnon, sampled every 5 ms and at the end),
+less what it had before it opened or wrote anything: pages of the page cache and the interpreter do not count. Runs
+take turns.
 
 Prints Markdown; writes PATH.md and PATH.json.
 """
@@ -73,8 +75,8 @@ def run(command, core_ct):
 
 
 def with_memory(found, ran):
-    """What a process said of itself, and the most memory that it took beyond what it had before: what was sampled, or at
-    its end."""
+    """What a process said of itself, and the most memory that it took beyond what it had before: what was sampled, or
+    at its end."""
     before = found.get("anonymous_before", 0)
     return {**found, "memory": max(ran.memory, found.get("anonymous_after", 0), before) - before}
 
@@ -109,6 +111,10 @@ class Dmstore:
         return with_memory(json.loads(ran.printed), ran)
 
 
+class PeerFailed(Exception):
+    """Of a peer, whose figures end there; the others go on."""
+
+
 class Other:
     """A format of peers_formats.py."""
 
@@ -137,7 +143,7 @@ class Other:
     def measure(self, what, *arguments, core_ct):
         found, reason = self.run(what, *arguments, "--threads", core_ct, core_ct=core_ct)
         if reason:
-            fail(f"{self.name}: {what}: {reason}")
+            raise PeerFailed(reason)
         return found
 
     def ingest(self, path, core_ct):
@@ -171,24 +177,27 @@ class Figures:
                            is_reference=peer.is_reference)
 
 
-def wait_for_disk():
-    """So that nobody's writes are another's."""
-    os.sync()
+def go_on_without(peer, peers, what, error, report):
+    peers.remove(peer)
+    report.say_unavailable(f"{peer.name} from {what} on", str(error))
 
 
-def measure_ingest(setting, peers, figures):
+def measure_ingest(setting, peers, figures, report):
     """Leaves what the last run wrote, by peer."""
     megabytes = setting.rows * (setting.examples // 8 + 2 * setting.targets) / 1e6
     paths = {}
     for core_ct in setting.threads:
         where = f"{core_ct} thread{'s' if core_ct > 1 else ''}"
         for _ in range(setting.repeats):
-            for number, peer in enumerate(peers):
-                path = os.path.join(setting.directory, f"data{number}")
-                shutil.rmtree(path, ignore_errors=True)
-                wait_for_disk()
-                found = peer.ingest(path, core_ct)
-                paths[peer] = path
+            for peer in list(peers):
+                paths.setdefault(peer, os.path.join(setting.directory, f"data{len(paths)}"))
+                shutil.rmtree(paths[peer], ignore_errors=True)
+                os.sync()  # so that nobody waits for another's writes
+                try:
+                    found = peer.ingest(paths[peer], core_ct)
+                except PeerFailed as error:
+                    go_on_without(peer, peers, "ingest", error, report)
+                    continue
                 figures.add(f"Ingest, MB/s, {where}", peer, [megabytes / found["seconds"]], True)
                 figures.add(f"Memory of ingest, MiB, {where}", peer, [found["memory"] / 2 ** 20])
                 figures.tables.setdefault("Bytes a row", {})[peer] = [found["bytes"] / setting.rows]
@@ -214,14 +223,16 @@ def measure_read(setting, peer, path, order, target_ct, core_ct, figures):
     figures.add("Opening, ms", peer, [found["open"] * 1e3])
 
 
-def measure_reads(setting, peers, paths, figures):
+def measure_reads(setting, peers, paths, figures, report):
     for core_ct in setting.threads:
         for order in ORDERS:
             for target_ct in setting.output_sums:
                 for _ in range(setting.repeats):
-                    for peer in peers:
-                        if order in peer.orders:
+                    for peer in [peer for peer in peers if order in peer.orders]:
+                        try:
                             measure_read(setting, peer, paths[peer], order, target_ct, core_ct, figures)
+                        except PeerFailed as error:
+                            go_on_without(peer, peers, f"reading in {order} order", error, report)
 
 
 def make_data(setting):
@@ -258,7 +269,8 @@ def read_setting():
     parser.add_argument("--directory", default=".")
     parser.add_argument("--output", default="peers-stores")
     parser.add_argument("--threads", type=lambda text: [int(word) for word in text.split(",")], default=[1, 2])
-    usual = {"rows": 8192, "examples": 50000, "targets": 10000, "slice": 100, "batch_rows": 1024, "epochs": 2, "repeats": 3}
+    usual = {"rows": 8192, "examples": 50000, "targets": 10000, "slice": 100, "batch_rows": 1024, "epochs": 2,
+             "repeats": 3}
     for name, value in usual.items():
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=value)
     setting = parser.parse_args()
@@ -273,15 +285,16 @@ def read_setting():
 def main():
     setting = read_setting()
     report = peers_report.Report("Stores", [
-        f"{setting.rows} models, {setting.examples} examples, {setting.targets} targets; batches of {setting.batch_rows}; "
-        f"chunks of {CHUNK_ROWS} rows."])
+        f"{setting.rows} models, {setting.examples} examples, {setting.targets} targets; batches of "
+        f"{setting.batch_rows}; chunks of {CHUNK_ROWS} rows."])
     parent, setting.directory = setting.directory, None
     setting.directory = tempfile.mkdtemp(prefix="dmstore-bench-", dir=parent)
     try:
         make_data(setting)
         figures = Figures()
         peers = find_peers(setting, report)
-        measure_reads(setting, peers, measure_ingest(setting, peers, figures), figures)
+        paths = measure_ingest(setting, peers, figures, report)
+        measure_reads(setting, peers, paths, figures, report)
         figures.report(report)
     finally:
         shutil.rmtree(setting.directory)

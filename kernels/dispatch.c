@@ -1,8 +1,10 @@
 /*
  * Chooses the tables of kernels for the machine at hand, once per process.
  */
+#include "kernels/gram_variants.h"
 #include "kernels/lane_update_variants.h"
 #include "kernels/lane_variants.h"
+#include "kernels/pair_variants.h"
 #include "kernels/variants.h"
 
 #include <pthread.h>
@@ -18,6 +20,8 @@ struct variant {
     const struct dms_kernels *kernels;
     const struct dms_lane_variant *lanes;
     const struct dms_lane_updates *const *updates; /* for float, for double */
+    const struct dms_gram_kernels *gram;
+    const struct dms_pair_kernels *pairs;
     bool (*supported)(void);
 };
 
@@ -50,10 +54,13 @@ static bool avx512_supported(void)
 /* Best first. */
 static const struct variant variants[] = {
 #if defined(__x86_64__)
-    {&dms_kernels_avx512, &dms_lane_variant_avx512, dms_lane_updates_avx512, avx512_supported},
-    {&dms_kernels_avx2, &dms_lane_variant_avx2, dms_lane_updates_avx2, avx2_supported},
+    {&dms_kernels_avx512, &dms_lane_variant_avx512, dms_lane_updates_avx512,
+     &dms_gram_kernels_avx512, &dms_pair_kernels_avx512, avx512_supported},
+    {&dms_kernels_avx2, &dms_lane_variant_avx2, dms_lane_updates_avx2, &dms_gram_kernels_avx2,
+     &dms_pair_kernels_avx2, avx2_supported},
 #endif
-    {&dms_kernels_ref, &dms_lane_variant_ref, dms_lane_updates_ref, always_supported},
+    {&dms_kernels_ref, &dms_lane_variant_ref, dms_lane_updates_ref, &dms_gram_kernels_ref,
+     &dms_pair_kernels_ref, always_supported},
 };
 static const size_t variant_ct = sizeof(variants) / sizeof(variants[0]);
 
@@ -116,4 +123,30 @@ const struct dms_lane_updates *dms_lane_updates_by_name(const char *name, size_t
     const struct variant *variant = find(name);
 
     return variant != NULL ? variant->updates[real_bytes == sizeof(double)] : NULL;
+}
+
+const struct dms_gram_kernels *dms_gram_kernels_get(void)
+{
+    pthread_once(&choice, choose);
+    return chosen->gram;
+}
+
+const struct dms_gram_kernels *dms_gram_kernels_by_name(const char *name)
+{
+    const struct variant *variant = find(name);
+
+    return variant != NULL ? variant->gram : NULL;
+}
+
+const struct dms_pair_kernels *dms_pair_kernels_get(void)
+{
+    pthread_once(&choice, choose);
+    return chosen->pairs;
+}
+
+const struct dms_pair_kernels *dms_pair_kernels_by_name(const char *name)
+{
+    const struct variant *variant = find(name);
+
+    return variant != NULL ? variant->pairs : NULL;
 }

@@ -65,7 +65,7 @@ struct fit_job {
 
 /* ---- the command line ---- */
 
-static const char *const solver_words[] = {"saga", "ridge", NULL};
+static const char *const solver_words[] = {"saga", "ridge", "gram", "auto", NULL};
 static const char *const device_words[] = {"auto", "cpu", "cuda", NULL};
 
 /* What the options of lambda mean depends on the solver. */
@@ -184,8 +184,9 @@ static int parse(int argc, char **argv, struct request *request)
         OPTION_TEXT("name", 0, "FIT", &fit->name,
                     "name of the fit; jobs with the same name and other targets join"),
         OPTION_TEXT("targets", 0, "A:B", &request->targets, "targets A to B - 1 (default all)"),
-        OPTION_CHOICE("solver", 0, "saga|ridge", &request->solver, solver_words,
-                      "LASSO by saga (default), or ridge regression in its place"),
+        OPTION_CHOICE("solver", 0, "auto|gram|saga|ridge", &request->solver, solver_words,
+                      "how LASSO is solved: auto (default) takes gram where its matrix fits "
+                      "the memory, else saga; or ridge regression in its place"),
         OPTION_COUNT("holdout", 0, "H", &fit->held_out_ct, NULL,
                      "never use the H largest model ids (default: as the fit has it, else 0)"),
         OPTION_COUNT("validation", 0, "V", &fit->validation_ct, NULL,
@@ -254,6 +255,7 @@ static int parse(int argc, char **argv, struct request *request)
         drop_ols_options(options);
     dms_fit_options_init(fit);
     request->lambda_ct = fit->lambda_ct;
+    request->solver = (int)fit->solver;
     request->command_line = provenance_command_line(argc, argv);
     if (!request->command_line)
         return tool_fail(name, "out of memory");
@@ -494,7 +496,7 @@ static void describe(const struct fit_job *job, struct provenance *provenance)
     provenance_say(provenance, "seconds", "%.3f", fit_report_seconds(&job->report));
     provenance_say(provenance, "epochs", "%" PRIu64, job->report.epoch_ct);
     provenance_say(provenance, "resumed", "%s", job->request->resume ? "yes" : "no");
-    provenance_say(provenance, "solver", "%s", solver_words[options->solver]);
+    provenance_say(provenance, "solver", "%s", solver_words[job->report.solver]);
     if (job->report.device == DMS_DEVICE_CUDA)
         provenance_say(provenance, "device", "cuda: %s", job->report.device_name);
     else

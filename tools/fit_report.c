@@ -123,6 +123,23 @@ static void print_device(const struct dms_fit_placement *placement)
     printf(" (%s)\n", placement->reason);
 }
 
+static const char *solver_word(enum dms_solver solver)
+{
+    static const char *const words[] = {"saga", "ridge", "gram", "auto"};
+
+    return words[solver];
+}
+
+static void print_solver(const struct dms_fit_placement *placement)
+{
+    char bytes[TOOL_HUMAN_BYTES];
+
+    printf("  solver       %s (%s)", solver_word(placement->solver), placement->solver_reason);
+    if (placement->memory_bytes > 0)
+        printf(", at most %s", tool_human_bytes(placement->memory_bytes, bytes));
+    printf("\n");
+}
+
 static void print_blocks(const struct dms_fit_placement *placement)
 {
     char block_ct[TOOL_HUMAN_BYTES], targets[TOOL_HUMAN_BYTES], rows[TOOL_HUMAN_BYTES];
@@ -142,6 +159,9 @@ static void log_placement(const struct fit_report *report,
     json_begin_line(&json, report->log);
     json_object_open(&json, NULL);
     json_text(&json, "event", "placement");
+    json_text(&json, "solver", solver_word(placement->solver));
+    json_text(&json, "solver_reason", placement->solver_reason);
+    json_u64(&json, "memory_bytes", placement->memory_bytes);
     json_text(&json, "device", device_word(placement->device));
     json_text(&json, "name", placement->device_name);
     json_text(&json, "reason", placement->reason);
@@ -158,6 +178,7 @@ static void log_placement(const struct fit_report *report,
 void fit_report_placement(struct fit_report *report, const struct dms_fit_placement *placement,
                           bool quiet)
 {
+    report->solver = placement->solver;
     report->device = placement->device;
     snprintf(report->device_name, sizeof(report->device_name), "%s",
              placement->device_name ? placement->device_name : "");
@@ -165,6 +186,7 @@ void fit_report_placement(struct fit_report *report, const struct dms_fit_placem
         log_placement(report, placement);
     if (quiet)
         return;
+    print_solver(placement);
     print_device(placement);
     if (placement->block_ct > 0)
         print_blocks(placement);

@@ -22,6 +22,7 @@ struct fit_report {
     uint64_t epoch_ct;    /* passes of this run */
     /* Set by fit_report_placement; 0 and "" where nothing was left to do. */
     enum dms_device device;
+    enum dms_solver solver;
     char device_name[128]; /* of a card */
 
     /* Of the targets that were added. */

@@ -27,8 +27,10 @@
 DMS_BEGIN_DECLS
 
 enum dms_solver {
-    DMS_SOLVER_SAGA = 0,
+    DMS_SOLVER_SAGA = 0,  /* passes over the models, on the processor or a device */
     DMS_SOLVER_RIDGE = 1, /* ridge regression in place of LASSO */
+    DMS_SOLVER_GRAM = 2,  /* coordinate descent on the Gram matrix of the masks, on the processor */
+    DMS_SOLVER_AUTO = 3,  /* saga or gram, as size and memory say: both find the same solution */
 };
 
 /* What is computed from the column before it is fitted. Outputs of `values_per_target` C > 1 are
@@ -64,7 +66,7 @@ struct dms_fit_options {
     size_t self_ct;
 
     /* The problem. */
-    enum dms_solver solver;
+    enum dms_solver solver;  /* DMS_SOLVER_AUTO */
     uint32_t lambda_ct;      /* 100, log-spaced from the largest down, both ends included */
     double lambda_min_ratio; /* 0.01: the smallest over the largest */
     const double *lambdas;   /* NULL, or lambda_ct decreasing values > 0 for all targets */
@@ -134,11 +136,14 @@ DMS_API int dms_ridge_cost(const struct dms_fit_header *header,
 
 /* Where and how a fit is computed, known before its first pass. */
 struct dms_fit_placement {
-    enum dms_device device;  /* DMS_DEVICE_CPU or DMS_DEVICE_CUDA */
-    const char *device_name; /* of the card; NULL: the processor */
-    const char *reason;      /* why this device */
-    uint64_t device_bytes;   /* free on the card when the fit began; 0: the processor */
-    /* Of DMS_SOLVER_SAGA; 0 for others. */
+    enum dms_device device;    /* DMS_DEVICE_CPU or DMS_DEVICE_CUDA */
+    const char *device_name;   /* of the card; NULL: the processor */
+    const char *reason;        /* why this device */
+    uint64_t device_bytes;     /* free on the card when the fit began; 0: the processor */
+    enum dms_solver solver;    /* never DMS_SOLVER_AUTO */
+    const char *solver_reason; /* why this solver */
+    uint64_t memory_bytes;     /* what it takes at most, beside results; 0: not known */
+    /* Of LASSO; 0 for others. */
     uint64_t block_ct;      /* blocks of targets, one after the other */
     uint64_t block_targets; /* of a block at most */
     uint32_t batch_rows;    /* of a minibatch at most */

@@ -7,7 +7,7 @@
  *     DMS_LAUNCH(name, blocks_x, blocks_y, threads_x, threads_y, stream, &work)
  *                                  launches it; a code of the runtime
  *     DMS_SHARED(type, name, dims) an array shared by the threads of a block
- *     DMS_MMA_F16, DMS_MMA_B1      one instruction of the tensor cores for a warp
+ *     DMS_MMA_F16, _S8, _B1        one instruction of the tensor cores for a warp
  */
 #ifndef DMS_KERNELS_CUDA_DEVICE_H
 #define DMS_KERNELS_CUDA_DEVICE_H
@@ -30,6 +30,7 @@ extern "C" {
          *(work)),                                                                              \
      (int)cudaGetLastError())
 #define DMS_UNROLL _Pragma("unroll")
+#define DMS_NO_UNROLL _Pragma("unroll 1")
 #define DMS_C_API extern "C"
 
 /* The nearest half, as bits; and back. */
@@ -52,6 +53,15 @@ DMS_DEVICE float dms_half_value(uint32_t bits)
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, " \
                  "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                            \
                  : "+f"((c)[0]), "+f"((c)[1]), "+f"((c)[2]), "+f"((c)[3])            \
+                 : "r"((a)[0]), "r"((a)[1]), "r"((a)[2]), "r"((a)[3]), "r"(b0), "r"(b1))
+
+/* The same of signed bytes, with sums of integers: 16 x 32 and 32 x 8; the registers of a and b
+ * have four neighbours 4t .. 4t + 3, from 16 on in the last two of a and the second of b (PTX ISA,
+ * "mma.m16n8k32"). */
+#define DMS_MMA_S8(c, a, b0, b1)                                                   \
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, " \
+                 "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                          \
+                 : "+r"((c)[0]), "+r"((c)[1]), "+r"((c)[2]), "+r"((c)[3])          \
                  : "r"((a)[0]), "r"((a)[1]), "r"((a)[2]), "r"((a)[3]), "r"(b0), "r"(b1))
 
 /* The same of bits, with AND and popcount in place of product and sum: 16 x 256 and 256 x 8; word i

@@ -36,6 +36,9 @@ int dms_cuda_mark_rows(const struct dms_cuda_panel *panel, const struct dms_cuda
                        uint32_t lane, uint64_t *words, dms_cuda_stream *stream);
 int dms_cuda_count_pairs(const struct dms_cuda_pairs *pairs, dms_cuda_stream *stream);
 int dms_cuda_count_pairs_mma(const struct dms_cuda_pairs *pairs, dms_cuda_stream *stream);
+int dms_cuda_count_columns_b1(const struct dms_cuda_column_pairs *pairs, dms_cuda_stream *stream);
+int dms_cuda_count_columns_s8(const struct dms_cuda_column_pairs *pairs, dms_cuda_stream *stream);
+int dms_cuda_run_ceiling(const struct dms_cuda_ceiling *ceiling, dms_cuda_stream *stream);
 
 /* All of them in a table. */
 #define DMS_CUDA_LAUNCHERS                                                                       \
@@ -44,6 +47,7 @@ int dms_cuda_count_pairs_mma(const struct dms_cuda_pairs *pairs, dms_cuda_stream
         dms_cuda_take_saga_step, dms_cuda_end_evaluation, dms_cuda_find_points,                  \
         dms_cuda_push_points, dms_cuda_descend, dms_cuda_set_weights, dms_cuda_clear_lane,       \
         dms_cuda_find_shifts, dms_cuda_extract, dms_cuda_view, dms_cuda_mark_rows,               \
-        dms_cuda_count_pairs, dms_cuda_count_pairs_mma
+        dms_cuda_count_pairs, dms_cuda_count_pairs_mma, dms_cuda_count_columns_b1,               \
+        dms_cuda_count_columns_s8, dms_cuda_run_ceiling
 
 #endif

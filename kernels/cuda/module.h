@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DMS_CUDA_MODULE_VERSION 1
+#define DMS_CUDA_MODULE_VERSION 2
 /* The function that a module exports: const struct dms_cuda_module *dms_cuda_module_get(void). */
 #define DMS_CUDA_MODULE_SYMBOL "dms_cuda_module_get"
 
@@ -165,6 +165,41 @@ struct dms_cuda_pairs {
     uint64_t *counts;
 };
 
+/*
+ * counts[i * b_ct + j] = rows that have both column i of panel a and column j of panel b. A panel
+ * has packed columns one after the other: row r is bit r % 64 of word r / 64 of a column's word_ct,
+ * a multiple of DMS_CUDA_COLUMN_WORDS; words behind the rows are 0. Below 2^31 rows.
+ */
+struct dms_cuda_column_pairs {
+    const uint64_t *a, *b;
+    uint32_t word_ct, a_ct, b_ct;
+    uint32_t *counts; /* a_ct x b_ct */
+};
+#define DMS_CUDA_COLUMN_WORDS 8
+
+/* Instructions whose speed is measured with nothing around them. */
+enum dms_cuda_unit {
+    DMS_CUDA_UNIT_F16, /* tensor cores: float16, sums in float */
+    DMS_CUDA_UNIT_S8,  /* bytes */
+    DMS_CUDA_UNIT_B1,  /* bits, AND and popcount */
+    DMS_CUDA_UNIT_F64, /* doubles, without tensor cores */
+};
+
+/*
+ * block_ct blocks of DMS_CUDA_CEILING_THREADS threads each repeat an instruction step_ct times
+ * DMS_CUDA_CEILING_CHAINS. sums[i] of thread i: what the warp's instructions give it when all
+ * factors are 1, added up: per instruction 64 (F16), 128 (S8), 1024 (B1) or 1 (F64), which is also
+ * the multiply-adds of a thread.
+ */
+struct dms_cuda_ceiling {
+    enum dms_cuda_unit unit;
+    uint32_t block_ct, step_ct;
+    double one;   /* 1, which a compiler shall not know */
+    double *sums; /* block_ct x DMS_CUDA_CEILING_THREADS */
+};
+#define DMS_CUDA_CEILING_THREADS 256
+#define DMS_CUDA_CEILING_CHAINS 8
+
 struct dms_cuda_device_info {
     char name[128];
     int major, minor; /* compute capability */
@@ -269,6 +304,13 @@ struct dms_cuda_module {
     int (*count_pairs)(const struct dms_cuda_pairs *pairs, dms_cuda_stream *stream);
     /* The same by binary tensor cores, which cards of compute capability 8 and 9 have. */
     int (*count_pairs_mma)(const struct dms_cuda_pairs *pairs, dms_cuda_stream *stream);
+    /* Counts of many pairs: by binary tensor cores, and by those for bytes, which all cards have.
+     */
+    int (*count_columns_b1)(const struct dms_cuda_column_pairs *pairs, dms_cuda_stream *stream);
+    int (*count_columns_s8)(const struct dms_cuda_column_pairs *pairs, dms_cuda_stream *stream);
+
+    /* For benchmarks. */
+    int (*run_ceiling)(const struct dms_cuda_ceiling *ceiling, dms_cuda_stream *stream);
 };
 
 typedef const struct dms_cuda_module *dms_cuda_module_function(void);

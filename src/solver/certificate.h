@@ -28,4 +28,7 @@ struct dms_certificate {
  */
 double dms_certificate_gap(const struct dms_certificate *certificate);
 
+/* t of that formula: the scale of the dual point. 0 when the residual is. */
+double dms_certificate_dual_scale(const struct dms_certificate *certificate);
+
 #endif

@@ -10,8 +10,6 @@
 #include "kernels/lanes.h"
 #include "solver/cuda_panel.h"
 
-/* What is left to the driver and to others: a 16th of what was free. */
-#define RESERVE_SHARE 16
 /* Tiles that a panel may have beside those of its block (stage_tiles.c). */
 #define SPARE_TILES 2
 /* Words of a mask row are a multiple of this in a reader's batches. */
@@ -72,9 +70,7 @@ static uint64_t panel_bytes(const struct dms_solver_run *run, uint64_t tile_ct, 
 
 static uint64_t usable_bytes(const struct dms_solver_run *run)
 {
-    const struct dms_cuda *cuda = run->engine->context;
-
-    return cuda->free_bytes - cuda->free_bytes / RESERVE_SHARE;
+    return dms_cuda_usable_bytes(run->engine->context);
 }
 
 /* Whether SAGA's table fits the card beside all else. */

@@ -239,8 +239,8 @@ static int count_pairs(const struct dms_panel *panel, const struct dms_cuda_batc
         code = module->mark_rows(&state->view, batch, (uint32_t)(t * DMS_LANES + l),
                                  state->pair_rows, state->computing);
     if (code == 0)
-        code = (state->cuda->counts_by_mma ? module->count_pairs_mma
-                                           : module->count_pairs)(&pairs, state->computing);
+        code = (state->cuda->counts_in_bits ? module->count_pairs_mma
+                                            : module->count_pairs)(&pairs, state->computing);
     if (code == 0)
         code = module->copy(state->host_pairs, state->pair_cts, pair_ct * sizeof(uint64_t),
                             state->computing);

@@ -13,6 +13,7 @@
 
 #include "kernels/cuda/module.h"
 #include "solver/block.h"
+#include "solver/cuda_device.h"
 #include "solver/engine.h"
 
 /* Batches that are on their way to the device or on it. */
@@ -21,16 +22,6 @@
 #define DMS_CUDA_CHANGES 65536
 /* Arrays of a panel, at most. */
 #define DMS_CUDA_ARRAYS 48
-
-/* A device that is open. */
-struct dms_cuda {
-    const struct dms_cuda_module *module;
-    int index;
-    char name[128];
-    uint64_t free_bytes; /* when it was opened */
-    bool in_double;      /* all products in double precision */
-    bool counts_by_mma;  /* pairs by the binary tensor cores */
-};
 
 /* Where a batch is on the device. */
 struct dms_cuda_slot {
@@ -97,9 +88,6 @@ struct dms_cuda_state {
  * none. */
 int dms_cuda_engine_open(struct dms_engine *engine);
 void dms_cuda_engine_close(struct dms_engine *engine);
-
-/* A code of the runtime as ours; `what` was not possible. */
-int dms_cuda_check(const struct dms_cuda *cuda, int code, const char *what);
 
 /* ---- memory (cuda_memory.c) ---- */
 

@@ -113,18 +113,19 @@ void dms_design_free(struct dms_design *design)
     free(design);
 }
 
-double dms_design_scale(const struct dms_design *design, double mean)
+double dms_design_scale(bool standardize, double mean)
 {
     double variance = mean * (1 - mean);
 
     if (!(variance > 0))
         return 0;
-    return design->standardize ? sqrt(variance) : 1;
+    return standardize ? sqrt(variance) : 1;
 }
 
 static double penalty(const struct dms_design *design, size_t example)
 {
-    return dms_design_scale(design, design->means[example]) * design->inverse_variances[example];
+    return dms_design_scale(design->standardize, design->means[example]) *
+           design->inverse_variances[example];
 }
 
 const void *dms_design_penalties(struct dms_design *design, size_t real_bytes)

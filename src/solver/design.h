@@ -42,6 +42,6 @@ int dms_design_measure(struct dms_design *design, const struct dms_problem *prob
 
 /* The penalised standard deviation of an example with mean `mean` over the rows: sqrt(mean (1 -
  * mean)), or 1 without standardisation; 0 where the example is constant. */
-double dms_design_scale(const struct dms_design *design, double mean);
+double dms_design_scale(bool standardize, double mean);
 
 #endif

@@ -10,6 +10,7 @@
 #include "format/fit.h"
 #include "solver/batch_source.h"
 #include "solver/checkpoint.h"
+#include "solver/choose.h"
 #include "solver/cuda_module.h"
 #include "solver/cuda_panel.h"
 #include "solver/options.h"
@@ -33,6 +34,7 @@ struct job {
     const struct dms_fit_hooks *hooks;
     struct dms_batch_source_setting setting;
     struct dms_problem problem;
+    struct dms_solver_choice choice;
     struct dms_placement placement;
     struct dms_engine cuda; /* open when that is the device */
     struct dms_id_range *refit_ranges;
@@ -101,7 +103,6 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .options = options,
         .first_target = options->first_target,
         .thread_ct = thread_ct > 4 ? thread_ct / 4 : 1, /* the solver does most of the work */
-        .memory = job->cuda.memory,
     };
     job->problem = (struct dms_problem){
         .example_ct = (size_t)header->example_ct,
@@ -145,14 +146,16 @@ static int choose_device(struct job *job)
     struct dms_placement *placement = &job->placement;
     int code;
 
-    if (options->solver == DMS_SOLVER_RIDGE) {
-        *placement =
-            (struct dms_placement){DMS_DEVICE_CPU, "ridge regression is solved on the processor"};
+    if (job->choice.solver != DMS_SOLVER_SAGA) {
+        *placement = (struct dms_placement){DMS_DEVICE_CPU, ""};
+        snprintf(placement->reason, sizeof(placement->reason), "%s is solved on the processor",
+                 job->choice.solver == DMS_SOLVER_RIDGE ? "ridge regression" : "gram");
         return 0;
     }
     code = dms_device_choose(options->device, placement);
     if (code == 0 && placement->device == DMS_DEVICE_CUDA)
         code = dms_cuda_engine_open(&job->cuda);
+    job->setting.memory = job->cuda.memory;
     if (code == 0 || options->device == DMS_DEVICE_CUDA)
         return code;
     placement->device = DMS_DEVICE_CPU;
@@ -163,6 +166,13 @@ static int choose_device(struct job *job)
 static const char *device_word(const struct job *job)
 {
     return job->placement.device == DMS_DEVICE_CUDA ? "cuda" : "cpu";
+}
+
+static const char *solver_word(const struct job *job)
+{
+    static const char *const words[] = {"saga", "ridge", "gram"};
+
+    return words[job->choice.solver];
 }
 
 /* ---- checkpoints ---- */
@@ -189,6 +199,8 @@ static int identify(struct job *job, const struct dms_fit_header *header)
         code = dms_checkpoint_identify(checkpoint, "fit", header->name);
     if (code == 0)
         code = dms_checkpoint_identify(checkpoint, "device", device_word(job));
+    if (code == 0)
+        code = dms_checkpoint_identify(checkpoint, "solver", solver_word(job));
     if (code == 0)
         code = dms_fit_header_encode(header, &encoded);
     if (code < 0)
@@ -256,6 +268,9 @@ static void on_divided(void *context, const struct dms_fit_placement *placement)
     struct job *job = context;
     struct dms_fit_placement whole = *placement;
 
+    whole.solver = job->choice.solver;
+    whole.solver_reason = job->choice.reason;
+    whole.memory_bytes = job->choice.memory_bytes;
     whole.device = job->placement.device;
     whole.reason = job->placement.reason;
     if (job->cuda.context) {
@@ -329,6 +344,8 @@ static int on_save(void *context, const void *state, size_t state_bytes)
 
 static int solve(struct job *job)
 {
+    static int (*const solvers[])(const struct dms_problem *, const struct dms_solve_control *) = {
+        dms_saga_solve, dms_ridge_solve, dms_gram_solve};
     const struct dms_fit_options *options = job->options;
     const char *checkpoint_path = job->hooks->checkpoint_path;
     struct dms_checkpoint *checkpoint = &job->checkpoint;
@@ -352,10 +369,9 @@ static int solve(struct job *job)
     if (code < 0 || job->finished_ct == job->problem.target_ct)
         return code;
     job->rate_begin_ns = monotonic_ns();
-    if (options->solver == DMS_SOLVER_RIDGE)
+    if (job->choice.solver == DMS_SOLVER_RIDGE)
         on_divided(job, &(struct dms_fit_placement){.table = "none"});
-    code = options->solver == DMS_SOLVER_RIDGE ? dms_ridge_solve(&job->problem, &control)
-                                               : dms_saga_solve(&job->problem, &control);
+    code = solvers[job->choice.solver](&job->problem, &control);
     if (code == 0 && checkpoint_path)
         code = dms_checkpoint_write(checkpoint, checkpoint_path, NULL, 0);
     return code;
@@ -370,9 +386,11 @@ int dms_fit_run(dms_snapshot *snapshot, const struct dms_fit_header *header,
 
     if (code < 0)
         return code;
-    code = choose_device(&job);
-    if (code == 0)
-        code = set_problem(&job, snapshot, header, &dms_snapshot_schema(snapshot)->columns[column]);
+    code = set_problem(&job, snapshot, header, &dms_snapshot_schema(snapshot)->columns[column]);
+    if (code == 0) {
+        dms_solver_choose(&job.problem, options, &job.choice);
+        code = choose_device(&job);
+    }
     if (code == 0 && hooks->checkpoint_path)
         code = begin_checkpoint(&job, header);
     if (code == 0)

@@ -20,6 +20,7 @@ void dms_fit_options_init(struct dms_fit_options *options)
     *options = (struct dms_fit_options){
         .held_out_ct = DMS_FIT_DEFAULT,
         .validation_ct = DMS_FIT_DEFAULT,
+        .solver = DMS_SOLVER_AUTO,
         .lambda_ct = 100,
         .lambda_min_ratio = 0.01,
         .tolerance = 1e-4,
@@ -202,7 +203,7 @@ static int check_numbers(const struct dms_fit_options *options, const struct dms
     if (!(options->tolerance > 0) || !isfinite(options->tolerance))
         return dms_fail(DMS_ERR_INVALID, "the tolerance is %g: it must be above 0",
                         options->tolerance);
-    if ((unsigned)options->solver > DMS_SOLVER_RIDGE)
+    if ((unsigned)options->solver > DMS_SOLVER_AUTO)
         return dms_fail(DMS_ERR_INVALID, "there is no solver %d", (int)options->solver);
     if (options->ridge_lambda != DMS_RIDGE_CHOOSE &&
         (!(options->ridge_lambda >= 0) || !isfinite(options->ridge_lambda)))
@@ -228,6 +229,9 @@ static int check_device(const struct dms_fit_options *options)
     if (options->solver == DMS_SOLVER_RIDGE)
         return dms_fail(DMS_ERR_UNSUPPORTED, "ridge regression is solved on the processor only: "
                                              "use device cpu or auto");
+    if (options->solver == DMS_SOLVER_GRAM)
+        return dms_fail(DMS_ERR_UNSUPPORTED, "the gram solver runs on the processor only: use "
+                                             "device cpu or auto, or solver saga");
     return dms_device_choose(options->device, &placement);
 }
 
@@ -339,8 +343,6 @@ void dms_problem_describe(const struct dms_fit_options *options, struct dms_prob
         add_text(text, "rows-used", "all");
     if (options->self)
         add_digest(text, "self", options->self, options->self_ct);
-    if (!is_ridge)
-        add_text(text, "solver", "saga");
     /* Least squares are the same either way. */
     if (options->ridge_lambda != 0)
         add_flag(text, "standardize", options->standardize);

@@ -10,11 +10,10 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "kernels/kernels.h"
+#include "solver/pair_band.h"
 #include "solver/pass.h"
 
-/* Pairs of a tile of columns are counted together, so many words of them at a time: they stay in
- * the cache. */
-#define TILE 64
+/* Words that are counted at a time. */
 #define WORDS 128
 
 uint64_t dms_packed_rows_bytes(size_t example_ct, uint64_t row_ct)
@@ -97,57 +96,47 @@ void dms_packed_rows_count(const struct dms_packed_rows *rows, const uint64_t *r
 
 /* ---- pairs ---- */
 
-struct tile_pass {
+/* The sums of pairs that are counted at a time. */
+#define BAND_BYTES ((uint64_t)64 << 20)
+
+struct band_pass {
     const struct dms_covariance *covariance;
+    const struct dms_pair_band *band;
     double *matrix;
-    size_t tile_ct;
 };
 
-/* Adds WORDS words, or fewer, of the pairs of examples first_a .. end_a-1 and first_b .. end_b-1.
- */
-static void count_words(const struct dms_covariance *covariance, size_t first_word, size_t word_ct,
-                        const size_t range_a[2], const size_t range_b[2], uint64_t *counts)
+static int count_band(struct dms_pool *pool, const struct dms_covariance *covariance,
+                      struct dms_pair_band *band)
 {
     const struct dms_packed_rows *rows = covariance->rows;
-    uint64_t weighted[WORDS], both[WORDS];
+    int rc = DMS_OK;
 
-    for (size_t a = range_a[0]; a < range_a[1]; a++) {
-        const uint64_t *column =
-            rows->columns + covariance->examples[a] * rows->word_ct + first_word;
+    for (size_t w = 0; rc == DMS_OK && w < rows->word_ct; w += DMS_PANEL_ROWS / 64) {
+        size_t left = rows->word_ct - w;
+        struct dms_pair_block block = {
+            .word_ct = left < DMS_PANEL_ROWS / 64 ? left : DMS_PANEL_ROWS / 64,
+            .columns = rows->columns + w,
+            .stride_words = rows->word_ct,
+            .examples = covariance->examples,
+            .row_words = covariance->row_words ? covariance->row_words + w : NULL,
+        };
 
-        if (covariance->row_words) {
-            intersect(word_ct, column, covariance->row_words + first_word, weighted);
-            column = weighted;
-        }
-        for (size_t b = range_b[0] > a ? range_b[0] : a; b < range_b[1]; b++) {
-            intersect(word_ct, column,
-                      rows->columns + covariance->examples[b] * rows->word_ct + first_word, both);
-            counts[(a - range_a[0]) * TILE + (b - range_b[0])] += count_bits(word_ct, both);
-        }
+        rc = dms_pair_band_add(pool, band, &block);
     }
+    return rc;
 }
 
-/* One of the pairs of tiles, numbered row by row in the upper triangle. */
-static int count_tile(void *context, size_t index)
+/* The elements of a tile's rows, and their mirror images. */
+static int fill_tile(void *context, size_t index)
 {
-    const struct tile_pass *pass = context;
+    const struct band_pass *pass = context;
     const struct dms_covariance *covariance = pass->covariance;
-    const struct dms_packed_rows *rows = covariance->rows;
-    size_t size = covariance->size, tile_a = 0;
-    uint64_t counts[TILE * TILE] = {0};
+    size_t size = covariance->size, first = (pass->band->first_tile + index) * DMS_PAIR_TILE;
+    size_t end = size - first < DMS_PAIR_TILE ? size : first + DMS_PAIR_TILE;
 
-    for (; index >= pass->tile_ct - tile_a; tile_a++)
-        index -= pass->tile_ct - tile_a;
-    size_t end_a = (tile_a + 1) * TILE, end_b = (tile_a + index + 1) * TILE;
-    size_t range_a[2] = {tile_a * TILE, end_a < size ? end_a : size};
-    size_t range_b[2] = {(tile_a + index) * TILE, end_b < size ? end_b : size};
-
-    for (size_t w = 0; w < rows->word_ct; w += WORDS)
-        count_words(covariance, w, rows->word_ct - w < WORDS ? rows->word_ct - w : WORDS, range_a,
-                    range_b, counts);
-    for (size_t a = range_a[0]; a < range_a[1]; a++)
-        for (size_t b = range_b[0] > a ? range_b[0] : a; b < range_b[1]; b++) {
-            double pairs = (double)counts[(a - range_a[0]) * TILE + (b - range_b[0])];
+    for (size_t a = first; a < end; a++)
+        for (size_t b = a; b < size; b++) {
+            double pairs = (double)*dms_pair_band_sums(pass->band, a, b);
             double weight = covariance->row_weight;
             double covered = weight * pairs - covariance->counts[a] * covariance->counts[b];
             double value =
@@ -161,8 +150,30 @@ static int count_tile(void *context, size_t index)
 int dms_packed_rows_covariance(struct dms_pool *pool, const struct dms_covariance *covariance,
                                double *matrix)
 {
-    size_t tile_ct = (covariance->size + TILE - 1) / TILE;
-    struct tile_pass pass = {.covariance = covariance, .matrix = matrix, .tile_ct = tile_ct};
+    size_t size = covariance->size;
+    uint64_t row_ct = covariance->rows->row_ct;
+    int rc = DMS_OK;
 
-    return dms_pool_run(pool, tile_ct * (tile_ct + 1) / 2, count_tile, &pass);
+    if (row_ct > UINT32_MAX)
+        return dms_fail(DMS_ERR_INVALID, "pairs are counted over 2^32 - 1 models at most");
+    for (size_t first = 0, end; rc == DMS_OK && first < dms_pair_side(size); first = end) {
+        struct dms_pair_band band = {0};
+        struct band_pass pass = {.covariance = covariance, .band = &band, .matrix = matrix};
+
+        end = dms_pair_band_choose(size, first, row_ct, dms_pool_threads(pool), BAND_BYTES);
+        rc = dms_pair_band_create(size, first, end, row_ct, &band);
+        if (rc == DMS_OK)
+            rc = count_band(pool, covariance, &band);
+        if (rc == DMS_OK)
+            rc = dms_pool_run(pool, end - first, fill_tile, &pass);
+        dms_pair_band_free(&band);
+    }
+    return rc;
+}
+
+uint64_t dms_packed_rows_covariance_bytes(size_t size, uint64_t row_ct, unsigned thread_ct)
+{
+    size_t end = dms_pair_band_choose(size, 0, row_ct, thread_ct, BAND_BYTES);
+
+    return dms_pair_band_bytes(size, 0, end, row_ct, thread_ct);
 }

@@ -47,4 +47,7 @@ struct dms_covariance {
 int dms_packed_rows_covariance(struct dms_pool *pool, const struct dms_covariance *covariance,
                                double *matrix);
 
+/* Memory that it takes beside the matrix. */
+uint64_t dms_packed_rows_covariance_bytes(size_t size, uint64_t row_ct, unsigned thread_ct);
+
 #endif

@@ -1,10 +1,8 @@
 /*
  * Polishing: a target that accelerated steps are slow for is solved directly on the few examples
- * that matter to it. One pass over the rows counts how often every two of them are in together; on
- * these counts coordinate descent finds which weights are not zero (Friedman, Hastie, Tibshirani
- * 2010, sec. 2.2, covariance updates), and Newton steps on those end where conditioning would keep
- * any first-order method busy for thousands of passes: few models, duplicated masks, lambdas near
- * interpolation. The certificate over all examples decides whether the result is a solution.
+ * that matter to it. One pass over the rows counts how often every two of them are in together, and
+ * the problem on these counts is solved as solver/working_set.h says. The certificate over all
+ * examples decides whether the result is a solution.
  */
 #ifndef DMS_SOLVER_POLISH_H
 #define DMS_SOLVER_POLISH_H

@@ -8,6 +8,10 @@
 
 #include "dmstore/solve.h"
 
+struct dms_engine;
+struct dms_pair_counts;
+struct dms_pool;
+
 /* Which models a source delivers. */
 enum dms_role {
     DMS_ROLE_TRAINING,
@@ -58,9 +62,14 @@ struct dms_problem {
     /* Bytes that the buffers of two open sources take, with blocks of target_ct targets; grows with
      * target_ct. NULL: they are not counted. */
     uint64_t (*source_bytes)(void *context, size_t target_ct, uint32_t batch_rows);
+    /* How often every two examples are in together, over the models of `role`: counts that are kept
+     * somewhere, for dms_gram_solve. NULL: it counts them itself. */
+    int (*pair_counts)(void *context, enum dms_role role, struct dms_pool *pool,
+                       struct dms_pair_counts **counts);
 };
 
-struct dms_engine;
+/* INVALID: there is nothing to fit, or lambdas or the tolerance make no sense for a LASSO. */
+int dms_problem_check(const struct dms_problem *problem);
 
 struct dms_solve_control {
     const struct dms_engine *engine;    /* that computes (solver/engine.h); NULL: the processor */
@@ -85,6 +94,10 @@ struct dms_solve_control {
  * another division into blocks. INTERRUPTED: `progress` asked for it. Else what a source, `result`
  * or `save` failed with. */
 int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
+
+/* Solves the problem by coordinate descent on the Gram matrix of the masks (gram.c); batches are
+ * not shuffled. Errors as dms_saga_solve. */
+int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_control *control);
 
 /* Solves the ridge problem of solve.h in closed form; max_epochs and full_path do not matter. The
  * progress function is called after every pass and after every group of targets with the same rows.

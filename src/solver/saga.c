@@ -18,34 +18,6 @@
 /* Steps in an epoch of few rows. */
 #define STEPS_PER_EPOCH 8
 
-static int check_problem(const struct dms_problem *problem)
-{
-    if (problem->target_ct == 0 || problem->example_ct == 0)
-        return dms_fail(DMS_ERR_INVALID, "there is nothing to fit: %zu targets, %zu examples",
-                        problem->target_ct, problem->example_ct);
-    if (problem->row_ct[DMS_ROLE_TRAINING] < 1)
-        return dms_fail(DMS_ERR_INVALID, "there is no model to train on");
-    if (!(problem->tolerance > 0))
-        return dms_fail(DMS_ERR_INVALID, "the tolerance must be above 0, not %g",
-                        problem->tolerance);
-    if (problem->lambda_ct == 0)
-        return dms_fail(DMS_ERR_INVALID, "a path needs at least one lambda");
-    for (uint32_t i = 0; problem->lambdas && i < problem->lambda_ct; i++) {
-        if (!(problem->lambdas[i] > 0) || !isfinite(problem->lambdas[i]))
-            return dms_fail(DMS_ERR_INVALID, "lambda %" PRIu32 " is %g: it must be above 0", i,
-                            problem->lambdas[i]);
-        if (i > 0 && !(problem->lambdas[i] < problem->lambdas[i - 1]))
-            return dms_fail(DMS_ERR_INVALID, "lambda %" PRIu32 " is not below the one before it",
-                            i);
-    }
-    if (!problem->lambdas && !(problem->lambda_min_ratio > 0 && problem->lambda_min_ratio < 1))
-        return dms_fail(DMS_ERR_INVALID,
-                        "the ratio of the smallest lambda must be between 0 and 1,"
-                        " not %g",
-                        problem->lambda_min_ratio);
-    return DMS_OK;
-}
-
 /* b* = 1 + mu (N - 1) / (4 L) is the largest batch that costs no additional epochs (Gazagnadou,
  * Gower, Salmon 2019, sec. 4), with the eigenvalues of random masks: (1 +- sqrt(d / N))^2. */
 static uint32_t choose_batch(const struct dms_problem *problem)
@@ -208,7 +180,7 @@ int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_con
     struct dms_cursor cursor = dms_cursor_begin(control->state, control->state_bytes);
     size_t block_targets = 0;
     uint64_t first_block = 0;
-    int rc = check_problem(problem);
+    int rc = dms_problem_check(problem);
 
     if (rc < 0)
         return rc;

@@ -384,7 +384,7 @@ double dms_tile_scale(const struct dms_tile *tile, size_t k, size_t l)
 {
     /* An example in all models or in none has no weight in any lane. */
     return tile->design->inverse_variances[k] > 0
-               ? dms_design_scale(tile->design, lane_mean(tile, k, l))
+               ? dms_design_scale(tile->design->standardize, lane_mean(tile, k, l))
                : 0;
 }
 
@@ -408,7 +408,7 @@ static int end_counts(struct dms_tile *tile)
         return DMS_ERR_NO_MEMORY;
     for (size_t k = 0; k < tile->design->example_ct; k++) {
         for (size_t l = 0; l < DMS_LANES; l++) {
-            double scale = dms_design_scale(tile->design, lane_mean(tile, k, l));
+            double scale = dms_design_scale(tile->design->standardize, lane_mean(tile, k, l));
             double penalty =
                 scale > 0 ? scale * tile->design->inverse_variances[k] : DMS_PENALTY_BLOCKED;
 
@@ -426,7 +426,7 @@ static void measure_gaps(struct dms_tile *tile)
     size_t weight_ct[DMS_LANES] = {0};
 
     for (size_t k = 0; k < tile->design->example_ct; k++) {
-        double shared = dms_design_scale(tile->design, tile->design->means[k]);
+        double shared = dms_design_scale(tile->design->standardize, tile->design->means[k]);
 
         if (shared == 0)
             continue;

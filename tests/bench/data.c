@@ -3,24 +3,35 @@
  */
 #include "tests/bench/data.h"
 
+#include "base/pool.h"
 #include "dmstore/sample.h"
 #include "kernels/kernels.h"
+#include "kernels/lanes.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/npy.h"
+#include "tests/bench/planted.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* The normal distribution is a table of its quantiles with straight lines between them. */
-enum { QUANTILE_CT = 4096, BLOCK_TARGETS = 1024, HEADER_BYTES = 128, BLOCK_BYTES = 4 << 20 };
+enum {
+    QUANTILE_CT = 4096,
+    BLOCK_ROWS = BENCH_PLANTED_ROWS,
+    BLOCK_TARGETS = 512,
+    BLOCK_BYTES = 4 << 20, /* of a file, that a thread makes at a time */
+};
 
 static float quantiles[QUANTILE_CT + 1];
+static pthread_once_t quantiles_once = PTHREAD_ONCE_INIT;
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 /* ---- random numbers ------------------------------------------------------- */
 
@@ -39,8 +50,11 @@ static uint64_t stream_of(const struct bench_data *data, uint64_t row)
     return random_at(data->seed ^ UINT64_C(0x5bd1e995), row) << 20;
 }
 
+/* Lines lose some of the variance, and so do the tails that the table has not: it is made 1 again,
+ * so that a planted R^2 is what it says. */
 static void make_quantiles(void)
 {
+    double variance = 0;
     for (int k = 0; k <= QUANTILE_CT; k++) {
         double share = (k + 0.5) / (QUANTILE_CT + 1);
         double low = -8;
@@ -50,6 +64,13 @@ static void make_quantiles(void)
             *(erfc(-middle / sqrt(2)) / 2 < share ? &low : &high) = middle;
         }
         quantiles[k] = (float)low;
+    }
+    for (int k = 0; k < QUANTILE_CT; k++) {
+        double a = quantiles[k], b = quantiles[k + 1];
+        variance += (a * a + a * b + b * b) / 3 / QUANTILE_CT;
+    }
+    for (int k = 0; k <= QUANTILE_CT; k++) {
+        quantiles[k] /= (float)sqrt(variance);
     }
 }
 
@@ -94,172 +115,172 @@ void bench_masks(const struct bench_data *data, uint64_t row, uint64_t row_ct, u
     }
 }
 
-static void target_parameters(const struct bench_data *data, uint64_t target, float *mean,
-                              float *deviation)
+void bench_target(const struct bench_data *data, uint64_t target, float *mean, float *deviation)
 {
     uint64_t random = random_at(data->seed ^ UINT64_C(0x7f4a7c15), target);
+    pthread_once(&quantiles_once, make_quantiles);
     *mean = 4 + 3 * normal_from((uint32_t)random);
     *deviation = 0.5f + 1.5f * (float)(random >> 40) / (1 << 24);
 }
 
-/* A weight of the planted datamodel of a target. */
-struct planted_weight {
-    uint32_t example;
-    float size; /* in standard deviations of the target's noise */
-};
-
-/* weight_ct of them for each target; NULL without any. */
-static struct planted_weight *make_weights(const struct bench_data *data, uint64_t target,
-                                           uint64_t target_ct)
+/* columns[k], for each example k: bit i is bit k of the mask of row `row` + i, for i < row_ct <=
+ * BLOCK_ROWS. */
+static void make_columns(const struct bench_data *data, uint64_t row, uint64_t row_ct,
+                         uint64_t *columns)
 {
-    double alpha =
-        data->subset_size > 0 ? (double)data->subset_size / (double)data->example_ct : 0.5;
-    double scale = 1 / sqrt((double)data->weight_ct * alpha * (1 - alpha));
-    struct planted_weight *weights;
-    if (data->weight_ct == 0) {
-        return NULL;
+    size_t stride = (size_t)(data->example_ct + 63) / 64 * 8;
+    uint8_t *masks = bench_alloc(BLOCK_ROWS * stride);
+    for (uint64_t r = 0; r < row_ct; r++) {
+        bench_masks(data, row + r, 1, masks + r * stride);
     }
-    weights = bench_alloc((size_t)(target_ct * data->weight_ct) * sizeof *weights);
-    for (uint64_t k = 0; k < target_ct * data->weight_ct; k++) {
-        uint64_t random =
-            random_at(data->seed ^ UINT64_C(0x1ce4e5b9), target * data->weight_ct + k);
-        weights[k].example = (uint32_t)((random >> 32) % data->example_ct);
-        weights[k].size = (float)scale * normal_from((uint32_t)random);
-    }
-    return weights;
+    dms_lane_variant_get()->transpose_bits(masks, (size_t)row_ct, stride, (size_t)data->example_ct,
+                                           columns, (size_t)data->example_ct);
+    free(masks);
 }
 
-static float planted_sum(const uint8_t *mask, const struct planted_weight *weights,
-                         uint64_t weight_ct)
-{
-    float sum = 0;
-    for (uint64_t k = 0; k < weight_ct; k++) {
-        uint32_t example = weights[k].example;
-        sum += mask[example / 8] >> example % 8 & 1 ? weights[k].size : 0;
-    }
-    return sum;
-}
-
-/* At most BLOCK_TARGETS targets. */
+/* At most BLOCK_ROWS x BLOCK_TARGETS margins; columns of these rows, where something is planted. */
 static void margins_block(const struct bench_data *data, uint64_t row, uint64_t row_ct,
-                          uint64_t target, uint64_t target_ct, size_t stride, uint16_t *margins)
+                          uint64_t target, uint64_t target_ct, const uint64_t *columns,
+                          size_t stride, uint16_t *margins)
 {
-    float means[BLOCK_TARGETS];
+    const struct bench_planted *planted = data->planted;
+    float levels[BLOCK_TARGETS];
     float deviations[BLOCK_TARGETS];
     float values[BLOCK_TARGETS];
-    struct planted_weight *weights = make_weights(data, target, target_ct);
-    uint8_t *mask = weights ? bench_alloc(mask_bytes(data)) : NULL;
+    float sums[BLOCK_TARGETS][BLOCK_ROWS];
     for (uint64_t k = 0; k < target_ct; k++) {
-        target_parameters(data, target + k, &means[k], &deviations[k]);
+        if (planted) {
+            levels[k] = planted->biases[target + k];
+            deviations[k] = planted->deviations[target + k];
+            bench_planted_sums(planted, target + k, columns, sums[k]);
+        } else {
+            bench_target(data, target + k, &levels[k], &deviations[k]);
+        }
     }
     for (uint64_t r = 0; r < row_ct; r++) {
         uint64_t stream = ~stream_of(data, row + r);
-        if (weights) {
-            bench_masks(data, row + r, 1, mask);
-        }
         for (uint64_t k = 0; k < target_ct; k++) {
             uint32_t random = (uint32_t)(random_at(stream, target + k) >> 32);
-            float moved = normal_from(random);
-            if (weights) {
-                moved += planted_sum(mask, weights + k * data->weight_ct, data->weight_ct);
-            }
-            values[k] = means[k] + deviations[k] * moved;
+            float level = planted ? levels[k] + sums[k][r] : levels[k];
+            values[k] = level + deviations[k] * normal_from(random);
         }
         dms_kernels_get()->f32_to_f16(values, (size_t)target_ct, margins + r * stride);
     }
-    free(weights);
-    free(mask);
 }
 
 void bench_margins(const struct bench_data *data, uint64_t row, uint64_t row_ct, uint64_t target,
                    uint64_t target_ct, uint16_t *margins)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_quantiles);
-    for (uint64_t done = 0; done < target_ct; done += BLOCK_TARGETS) {
-        uint64_t rest = target_ct - done;
-        margins_block(data, row, row_ct, target + done, rest < BLOCK_TARGETS ? rest : BLOCK_TARGETS,
-                      (size_t)target_ct, margins + done);
+    size_t stride = (size_t)target_ct;
+    uint64_t *columns =
+        data->planted ? bench_alloc((size_t)data->example_ct * sizeof *columns) : NULL;
+    pthread_once(&quantiles_once, make_quantiles);
+    for (uint64_t r = 0; r < row_ct; r += BLOCK_ROWS) {
+        uint64_t rows = least(row_ct - r, BLOCK_ROWS);
+        if (columns) {
+            make_columns(data, row + r, rows, columns);
+        }
+        for (uint64_t t = 0; t < target_ct; t += BLOCK_TARGETS) {
+            margins_block(data, row + r, rows, target + t, least(target_ct - t, BLOCK_TARGETS),
+                          columns, stride, margins + r * stride + t);
+        }
     }
+    free(columns);
 }
 
 /* ---- NumPy files ---------------------------------------------------------- */
 
-static void write_all(int descriptor, const char *path, const void *bytes, size_t size)
+/* A file of a row for each model, whose blocks threads make and write. */
+struct file_job {
+    const struct bench_data *data;
+    struct bench_npy file;
+    uint64_t block_rows;
+    /* Makes the bytes of rows row .. row + row_ct - 1 of the file. */
+    void (*make)(const struct file_job *job, uint64_t row, uint64_t row_ct, uint8_t *bytes);
+};
+
+static int write_block(void *context, size_t index)
 {
-    const uint8_t *at = bytes;
-    while (size > 0) {
-        ssize_t written = write(descriptor, at, size);
-        if (written < 0) {
-            bench_die("cannot write '%s': %s", path, strerror(errno));
-        }
-        at += written;
-        size -= (size_t)written;
-    }
+    const struct file_job *job = context;
+    uint64_t row = index * job->block_rows;
+    uint64_t row_ct = least(job->data->row_ct - row, job->block_rows);
+    uint8_t *bytes = bench_alloc((size_t)row_ct * job->file.row_bytes);
+    job->make(job, row, row_ct, bytes);
+    bench_npy_write(&job->file, row, row_ct, bytes);
+    free(bytes);
+    return 0;
 }
 
-/* Begins a file of row_ct x column_ct values of NumPy's type `type`. */
-static int begin_npy(const char *path, const char *type, uint64_t row_ct, uint64_t column_ct)
+static void write_file(struct file_job *job)
 {
-    char header[HEADER_BYTES + 1];
-    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (descriptor < 0) {
-        bench_die("cannot create '%s': %s", path, strerror(errno));
-    }
-    memset(header, ' ', sizeof header);
-    memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10);
-    int length =
-        snprintf(header + 10, sizeof header - 10,
-                 "{'descr': '%s', 'fortran_order': False, 'shape': (%" PRIu64 ", %" PRIu64 "), }",
-                 type, row_ct, column_ct);
-    header[10 + length] = ' ';
-    header[HEADER_BYTES - 1] = '\n';
-    write_all(descriptor, path, header, HEADER_BYTES);
-    return descriptor;
+    struct dms_pool *pool;
+    job->block_rows = BLOCK_BYTES / (job->file.row_bytes + 1) + 1;
+    bench_check(dms_pool_create(0, &pool), "threads");
+    bench_check(dms_pool_run(pool,
+                             (size_t)((job->data->row_ct + job->block_rows - 1) / job->block_rows),
+                             write_block, job),
+                "write a file");
+    dms_pool_free(pool);
+    bench_npy_close(&job->file);
 }
 
-/* Rows that make a block of about BLOCK_BYTES. */
-static uint64_t block_rows(const struct bench_data *data, size_t row_bytes)
+static void make_packed(const struct file_job *job, uint64_t row, uint64_t row_ct, uint8_t *bytes)
 {
-    uint64_t rows = BLOCK_BYTES / (row_bytes + 1) + 1;
-    return rows < data->row_ct ? rows : data->row_ct;
+    bench_masks(job->data, row, row_ct, bytes);
+}
+
+static void make_bools(const struct file_job *job, uint64_t row, uint64_t row_ct, uint8_t *bytes)
+{
+    size_t packed_bytes = mask_bytes(job->data);
+    uint8_t *masks = bench_alloc((size_t)row_ct * packed_bytes);
+    bench_masks(job->data, row, row_ct, masks);
+    for (uint64_t k = 0; k < row_ct; k++) {
+        dms_kernels_get()->unpack_bits(masks + k * packed_bytes, job->file.row_bytes,
+                                       bytes + k * job->file.row_bytes);
+    }
+    free(masks);
+}
+
+static void make_margins(const struct file_job *job, uint64_t row, uint64_t row_ct, uint8_t *bytes)
+{
+    bench_margins(job->data, row, row_ct, 0, job->data->target_ct, (uint16_t *)(void *)bytes);
+}
+
+static void make_ones(const struct file_job *job, uint64_t row, uint64_t row_ct, uint8_t *bytes)
+{
+    (void)row;
+    memset(bytes, 1, (size_t)row_ct * job->file.row_bytes);
 }
 
 void bench_write_masks(const struct bench_data *data, bool is_packed, const char *path)
 {
-    size_t packed_bytes = mask_bytes(data);
-    size_t row_bytes = is_packed ? packed_bytes : (size_t)data->example_ct;
-    uint64_t step = block_rows(data, row_bytes);
-    uint8_t *masks = bench_alloc((size_t)step * packed_bytes);
-    uint8_t *bytes = bench_alloc(is_packed ? 1 : (size_t)step * row_bytes);
-    int descriptor = begin_npy(path, is_packed ? "|u1" : "|b1", data->row_ct, row_bytes);
-    for (uint64_t row = 0; row < data->row_ct; row += step) {
-        uint64_t row_ct = data->row_ct - row < step ? data->row_ct - row : step;
-        bench_masks(data, row, row_ct, masks);
-        for (uint64_t k = 0; !is_packed && k < row_ct; k++) {
-            dms_kernels_get()->unpack_bits(masks + k * packed_bytes, row_bytes,
-                                           bytes + k * row_bytes);
-        }
-        write_all(descriptor, path, is_packed ? masks : bytes, (size_t)row_ct * row_bytes);
-    }
-    close(descriptor);
-    free(masks);
-    free(bytes);
+    struct file_job job = {
+        .data = data,
+        .file = bench_npy_create(path, is_packed ? 'u' : 'b', 1, data->row_ct,
+                                 is_packed ? mask_bytes(data) : data->example_ct),
+        .make = is_packed ? make_packed : make_bools,
+    };
+    write_file(&job);
 }
 
 void bench_write_margins(const struct bench_data *data, const char *path)
 {
-    size_t row_bytes = (size_t)data->target_ct * sizeof(uint16_t);
-    uint64_t step = block_rows(data, row_bytes);
-    uint16_t *margins = bench_alloc((size_t)step * row_bytes);
-    int descriptor = begin_npy(path, "<f2", data->row_ct, data->target_ct);
-    for (uint64_t row = 0; row < data->row_ct; row += step) {
-        uint64_t row_ct = data->row_ct - row < step ? data->row_ct - row : step;
-        bench_margins(data, row, row_ct, 0, data->target_ct, margins);
-        write_all(descriptor, path, margins, (size_t)row_ct * row_bytes);
-    }
-    close(descriptor);
-    free(margins);
+    struct file_job job = {
+        .data = data,
+        .file = bench_npy_create(path, 'f', 2, data->row_ct, data->target_ct),
+        .make = make_margins,
+    };
+    write_file(&job);
+}
+
+void bench_write_completed(const struct bench_data *data, const char *path)
+{
+    struct file_job job = {
+        .data = data,
+        .file = bench_npy_create(path, 'b', 1, data->row_ct, 0),
+        .make = make_ones,
+    };
+    write_file(&job);
 }
 
 /* ---- stores --------------------------------------------------------------- */

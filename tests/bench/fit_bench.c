@@ -19,6 +19,7 @@
 #include "solver/problem.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/data.h"
+#include "tests/bench/planted.h"
 #include "tests/bench/prepared_source.h"
 #include "tests/unit/matrix_source.h"
 
@@ -96,6 +97,16 @@ static double solve(const struct setting *setting, const struct dms_problem *pro
 }
 
 /* ---- data in memory -------------------------------------------------------- */
+
+/* Datamodels of PLANTED_WEIGHTS normal weights, which explain half of the variance. */
+static struct bench_planted *plant(const struct bench_data *data)
+{
+    return bench_plant(data, &(struct bench_planting){.support_least = PLANTED_WEIGHTS,
+                                                      .support_most = PLANTED_WEIGHTS,
+                                                      .r2_least = 0.5,
+                                                      .r2_most = 0.5,
+                                                      .negative_share = 0.5});
+}
 
 /* All rows are training rows. */
 static struct matrix make_matrix(const struct bench_data *data)
@@ -215,11 +226,14 @@ static void measure_growth(const struct setting *setting)
     uint64_t pass_cts[SIZES_MAX];
     size_t size_ct = choose_sizes(setting, sizes);
     for (size_t k = 0; k < size_ct; k++) {
-        matrices[k] = make_matrix(&(struct bench_data){.row_ct = sizes[k].row_ct,
-                                                       .example_ct = sizes[k].example_ct,
-                                                       .target_ct = sizes[k].target_ct,
-                                                       .weight_ct = PLANTED_WEIGHTS,
-                                                       .seed = 1});
+        struct bench_data data = {.row_ct = sizes[k].row_ct,
+                                  .example_ct = sizes[k].example_ct,
+                                  .target_ct = sizes[k].target_ct,
+                                  .seed = 1};
+        struct bench_planted *planted = plant(&data);
+        data.planted = planted;
+        matrices[k] = make_matrix(&data);
+        bench_planted_free(planted);
     }
     for (uint64_t repeat = 0; repeat < setting->repeat_ct; repeat++) {
         for (size_t k = 0; k < size_ct; k++) {
@@ -263,13 +277,15 @@ static void open_comparison(const struct setting *setting, struct comparison *co
     struct bench_data data = {.row_ct = setting->store_row_ct + validation_ct,
                               .example_ct = setting->store_example_ct,
                               .target_ct = setting->target_ct < 100 ? setting->target_ct : 100,
-                              .weight_ct = PLANTED_WEIGHTS,
                               .seed = 1};
+    struct bench_planted *planted = plant(&data);
     const char *path = bench_path(setting->directory, "store");
+    data.planted = planted;
     bench_create(&data, path, "none", 0);
     bench_fill(&data, path, BENCH_IDS_IN_ORDER, false);
     bench_check(dms_snapshot_open(path, &comparison->snapshot), "open");
     comparison->matrix = make_matrix(&data);
+    bench_planted_free(planted);
     comparison->matrix.row_ct[DMS_ROLE_TRAINING] = setting->store_row_ct;
     comparison->matrix.row_ct[DMS_ROLE_VALIDATION] = validation_ct;
     struct dms_fit_options *options = &comparison->options;

@@ -3,10 +3,10 @@
  */
 #include "tests/bench/fit_data.h"
 
-#include "base/mix.h"
 #include "dmstore/fit.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/data.h"
+#include "tests/bench/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,19 +27,6 @@ void bench_fit_data_init(struct bench_fit_data *data)
 
 /* ---- random numbers ------------------------------------------------------- */
 
-/* Uniform in 0 .. 1. */
-static double draw_share(uint64_t *state)
-{
-    return (double)(dms_mix_next(state) >> 11) * 0x1p-53;
-}
-
-/* About normal: the sum of four uniform numbers, with variance 1. */
-static double draw_normal(uint64_t *state)
-{
-    double sum = draw_share(state) + draw_share(state) + draw_share(state) + draw_share(state);
-    return (sum - 2) * 1.7320508075688772;
-}
-
 static uint64_t stream_of(const struct bench_fit_data *data, uint64_t what, uint64_t number)
 {
     return dms_mix(dms_mix(data->seed * 2 + what) + number);
@@ -56,19 +43,19 @@ struct weight {
  * group gives it. */
 static struct weight draw_shared(const struct bench_fit_data *data, uint64_t group, uint64_t *state)
 {
-    double share = draw_share(state);
+    double share = bench_draw_share(state);
     uint64_t pool = data->weight_ct * POOL_FACTOR;
     uint64_t at = (uint64_t)(share * share * (double)pool);
     uint64_t of_group = stream_of(data, 1, group * pool + at);
     uint32_t example = (uint32_t)(dms_mix_next(&of_group) % data->example_ct);
-    double weight = draw_normal(&of_group) / (1 + (double)at / 16);
-    return (struct weight){example, weight * (0.5 + draw_share(state))};
+    double weight = bench_draw_normal(&of_group) / (1 + (double)at / 16);
+    return (struct weight){example, weight * (0.5 + bench_draw_share(state))};
 }
 
 static struct weight draw_own(const struct bench_fit_data *data, uint64_t *state)
 {
     uint32_t example = (uint32_t)(dms_mix_next(state) % data->example_ct);
-    return (struct weight){example, 0.1 * draw_normal(state)};
+    return (struct weight){example, 0.1 * bench_draw_normal(state)};
 }
 
 static int compare_examples(const void *a, const void *b)

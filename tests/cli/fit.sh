@@ -296,7 +296,7 @@ check_error "a part that cannot be written" 1 "nowhere/part" dmstore fit manifes
 
 # ---- stopped and gone on --------------------------------------------------------------------------------------------------
 
-slow=(--output y --targets 0:4 --holdout 100 --full-path --lambdas 100 --lambda-min-ratio 1e-4 --tol 1e-8 --threads 1)
+slow=(--output y --targets 0:4 --holdout 100 --full-path --lambdas 100 --lambda-min-ratio 1e-4 --tol 1e-8 --threads 1 --solver saga)
 slow_fit() { # NAME [OPTION...]
     dmstore fit base "${slow[@]}" --name "$1" --log "$1.jsonl" "${@:2}"
 }

@@ -47,3 +47,35 @@ assert np.abs(one["bias"] - other["bias"]).max() < 0.05, np.abs(one["bias"] - ot
 assert np.abs(one["weight"]).max() > 0.3
 PYTHON
 }
+
+# fit_digits DEVICE TARGETS LAMBDAS OPTION...: a fit on the run of digits_run.sh, weights in digits-DEVICE/.
+fit_digits() {
+    dmstore fit digits.dms --output test_margins --name "digits-$1" --device "$1" --targets "$2" --lambdas "$3" \
+        --lambda-min-ratio 0.01 --holdout 400 --validation 400 --tol 1e-6 "${@:4}" &&
+        rm -rf "digits-$1" && dmstore export-fit digits.dms "digits-$1" -o "digits-$1" >/dev/null
+}
+
+# check_digits TARGETS LAMBDAS: both devices choose the same lambdas, and their predictions are no farther apart than their
+# certificates allow: a relative gap g leaves a root mean square distance of sqrt(g) standard deviations of the outputs to
+# the predictions of the optimum.
+check_digits() {
+    check "digits: on the processor" fit_digits cpu "$1" "$2"
+    check "digits: on the device" fit_digits cuda "$1" "$2"
+    check "digits: what they were fitted to" dmstore export digits.dms --masks digit-masks.npy \
+        --output test_margins=digit-margins.npy
+    check_python "digits: they agree" <<'PYTHON'
+one, other = [{name: np.load(f"digits-{device}/{name}.npy").astype(float)
+               for name in ("weight", "bias", "lam", "gap", "targets")} for device in ("cpu", "cuda")]
+masks, margins = np.load("digit-masks.npy")[:3600], np.load("digit-margins.npy")[:3600].astype(float)
+deviations = margins[:, one["targets"].astype(int)].std(axis=0)
+assert max(one["gap"].max(), other["gap"].max()) <= 1e-6, (one["gap"], other["gap"])
+same = np.isclose(one["lam"], other["lam"], rtol=1e-6)
+# Two lambdas with the same validation error but for rounding may be chosen either way.
+assert same.mean() >= 0.95, (one["lam"], other["lam"])
+distances = masks @ (one["weight"] - other["weight"]) + one["bias"] - other["bias"]
+distances = np.sqrt((distances ** 2).mean(axis=0)) / deviations
+allowed = np.sqrt(one["gap"]) + np.sqrt(other["gap"]) + 1e-6
+assert (distances <= allowed)[same].all(), (distances, allowed)
+assert ((one["weight"] != 0).sum(axis=0) > 3).all()
+PYTHON
+}

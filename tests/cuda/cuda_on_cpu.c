@@ -31,7 +31,7 @@ struct cpu_dimension threadIdx, blockIdx, blockDim, gridDim;
 
 enum fiber_state { READY, AT_BARRIER, IN_WARP, ENDED };
 
-enum warp_operation { MMA_F16, MMA_B1 };
+enum warp_operation { MMA_F16, MMA_S8, MMA_B1 };
 
 /* What a thread brings to an instruction of its warp. */
 struct warp_argument {
@@ -286,6 +286,32 @@ static void multiply_f16(const struct fiber *warp)
     }
 }
 
+/* PTX ISA, "Matrix fragments for mma.m16n8k32" with bytes. */
+static void multiply_s8(const struct fiber *warp)
+{
+    int a[16][32], b[32][8];
+
+    for (unsigned lane = 0; lane < WARP; lane++) {
+        const struct warp_argument *argument = &warp[lane].argument;
+        unsigned g = lane / 4, t = lane % 4;
+
+        for (unsigned i = 0; i < 4; i++)
+            for (unsigned h = 0; h < 4; h++)
+                a[g + 8 * (i & 1)][4 * t + h + 16 * (i / 2)] =
+                    (int8_t)(argument->a[i] >> (8 * h) & 0xff);
+        for (unsigned i = 0; i < 2; i++)
+            for (unsigned h = 0; h < 4; h++)
+                b[4 * t + h + 16 * i][g] = (int8_t)(argument->b[i] >> (8 * h) & 0xff);
+    }
+    for (unsigned lane = 0; lane < WARP; lane++) {
+        int *c = warp[lane].argument.c;
+
+        for (unsigned i = 0; i < 4; i++)
+            for (unsigned k = 0; k < 32; k++)
+                c[i] += a[lane / 4 + 8 * (i / 2)][k] * b[k][2 * (lane % 4) + i % 2];
+    }
+}
+
 /* PTX ISA, "Matrix fragments for mma.m16n8k256". */
 static void multiply_b1(const struct fiber *warp)
 {
@@ -328,10 +354,17 @@ static void meet(enum warp_operation operation, void *c, const uint32_t *a, uint
         if (fibers[i].argument.operation != operation)
             break_rule("another instruction than the rest of the warp");
     }
-    if (operation == MMA_F16)
+    switch (operation) {
+    case MMA_F16:
         multiply_f16(&fibers[first]);
-    else
+        break;
+    case MMA_S8:
+        multiply_s8(&fibers[first]);
+        break;
+    case MMA_B1:
         multiply_b1(&fibers[first]);
+        break;
+    }
     for (unsigned i = first; i < first + WARP; i++)
         fibers[i].state = READY;
 }
@@ -339,6 +372,11 @@ static void meet(enum warp_operation operation, void *c, const uint32_t *a, uint
 void cpu_mma_f16(float *c, const uint32_t *a, uint32_t b0, uint32_t b1)
 {
     meet(MMA_F16, c, a, b0, b1);
+}
+
+void cpu_mma_s8(int *c, const uint32_t *a, uint32_t b0, uint32_t b1)
+{
+    meet(MMA_S8, c, a, b0, b1);
 }
 
 void cpu_mma_b1(int *c, const uint32_t *a, uint32_t b0, uint32_t b1)

@@ -40,6 +40,7 @@ int cpu_begin(const struct cpu_launch *launch, const void *work, size_t work_byt
 void cpu_barrier(const char *file, int line);
 void cpu_share(void *array, size_t bytes);
 void cpu_mma_f16(float *c, const uint32_t *a, uint32_t b0, uint32_t b1);
+void cpu_mma_s8(int *c, const uint32_t *a, uint32_t b0, uint32_t b1);
 void cpu_mma_b1(int *c, const uint32_t *a, uint32_t b0, uint32_t b1);
 uint32_t dms_half_bits(float value);
 float dms_half_value(uint32_t bits);
@@ -61,8 +62,10 @@ float dms_half_value(uint32_t bits);
         &(struct cpu_launch){#name, name##_entry, {blocks_x, blocks_y}, {threads_x, threads_y}}, \
         work, sizeof *(work), stream)
 #define DMS_UNROLL
+#define DMS_NO_UNROLL
 #define DMS_C_API
 #define DMS_MMA_F16(c, a, b0, b1) cpu_mma_f16(c, a, b0, b1)
+#define DMS_MMA_S8(c, a, b0, b1) cpu_mma_s8(c, a, b0, b1)
 #define DMS_MMA_B1(c, a, b0, b1) cpu_mma_b1(c, a, b0, b1)
 #define __syncthreads() cpu_barrier(__FILE__, __LINE__)
 #define __popcll(word) __builtin_popcountll(word)

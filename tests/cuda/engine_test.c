@@ -314,6 +314,9 @@ int main(void)
     test_weighted(&engine);
     test_doubles(&engine);
     test_polish(&engine);
+    /* As on a card without binary tensor cores. */
+    ((struct dms_cuda *)engine.context)->counts_in_bits = false;
+    test_polish(&engine);
     test_resume(&engine);
     test_memory(&engine);
     dms_cuda_engine_close(&engine);

@@ -253,6 +253,78 @@ static void test_pairs(uint32_t a_ct, uint32_t b_ct, uint32_t word_ct, bool with
     free(counts);
 }
 
+/* Counts of panels replace what was there; what is behind them stays. */
+static void test_columns(uint32_t a_ct, uint32_t b_ct, uint32_t word_ct, bool in_bits)
+{
+    size_t pair_ct = (size_t)a_ct * b_ct, wrong_ct = 0;
+    uint64_t *a = random_bits(a_ct, word_ct, (size_t)word_ct * 64);
+    uint64_t *b = random_bits(b_ct, word_ct, (size_t)word_ct * 64);
+    uint32_t *counts = malloc((pair_ct + 1) * sizeof *counts);
+    struct dms_cuda_column_pairs pairs = {
+        .a = device_array(a, (size_t)a_ct * word_ct * 8),
+        .b = device_array(b, (size_t)b_ct * word_ct * 8),
+        .word_ct = word_ct,
+        .a_ct = a_ct,
+        .b_ct = b_ct,
+    };
+
+    for (size_t i = 0; i <= pair_ct; i++)
+        counts[i] = 77777777;
+    pairs.counts = device_array(counts, (pair_ct + 1) * sizeof *counts);
+    device_check((in_bits ? module->count_columns_b1 : module->count_columns_s8)(&pairs, stream),
+                 "columns");
+    device_read(counts, pairs.counts, (pair_ct + 1) * sizeof *counts);
+    for (size_t i = 0; i < pair_ct; i++) {
+        uint32_t count = 0;
+
+        for (size_t w = 0; w < word_ct; w++)
+            count += (uint32_t)__builtin_popcountll(a[i / b_ct * word_ct + w] &
+                                                    b[i % b_ct * word_ct + w]);
+        wrong_ct += counts[i] != count;
+    }
+    ok(wrong_ct == 0 && counts[pair_ct] == 77777777,
+       "pairs of %u and %u columns of %u words, in %s", a_ct, b_ct, word_ct,
+       in_bits ? "bits" : "bytes");
+    free(a);
+    free(b);
+    free(counts);
+}
+
+static void test_all_columns(bool in_bits)
+{
+    static const uint32_t sizes[][3] = {{1, 1, 8},    {257, 130, 24}, {70, 129, 8},
+                                        {193, 66, 0}, {0, 5, 8},      {5, 0, 8}};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        test_columns(sizes[i][0], sizes[i][1], sizes[i][2], in_bits);
+}
+
+/* ---- ceilings ---- */
+
+/* The sums tell that each instruction was done as often as it counts for. */
+static void test_ceiling(enum dms_cuda_unit unit, double each, const char *name)
+{
+    struct dms_cuda_ceiling ceiling = {.unit = unit, .block_ct = 2, .step_ct = 5, .one = 1};
+    size_t thread_ct = ceiling.block_ct * DMS_CUDA_CEILING_THREADS, wrong_ct = 0;
+    double *sums = malloc(thread_ct * sizeof *sums);
+
+    ceiling.sums = device_doubles(thread_ct);
+    device_check(module->run_ceiling(&ceiling, stream), "a ceiling");
+    device_read(sums, ceiling.sums, thread_ct * sizeof *sums);
+    for (size_t i = 0; i < thread_ct; i++)
+        wrong_ct += sums[i] != each * ceiling.step_ct * DMS_CUDA_CEILING_CHAINS;
+    ok(wrong_ct == 0, "%s is repeated as often as asked for", name);
+    free(sums);
+}
+
+static void test_ceilings(void)
+{
+    test_ceiling(DMS_CUDA_UNIT_F16, 64, "the instruction for halves");
+    test_ceiling(DMS_CUDA_UNIT_S8, 128, "the instruction for bytes");
+    test_ceiling(DMS_CUDA_UNIT_B1, 1024, "the instruction for bits");
+    test_ceiling(DMS_CUDA_UNIT_F64, 1, "the instruction for doubles");
+}
+
 /* ---- models ---- */
 
 static void check_models(const struct dms_cuda_panel *panel, const double *weights, uint32_t first,
@@ -336,6 +408,9 @@ int main(void)
         test_pairs(64, 9, 40, false, by_mma);
         test_pairs(5, 5, 0, false, by_mma);
     }
+    test_all_columns(true);
+    test_all_columns(false);
+    test_ceilings();
     test_models(1);
     test_models(300);
     device_close();

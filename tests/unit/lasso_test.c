@@ -1,5 +1,5 @@
 /*
- * The solver on matrices in memory, held against coordinate descent on dense columns in double
+ * The LASSO solvers on matrices in memory, held against coordinate descent on dense columns in double
  * precision, which shares nothing with it: objective, weights, certificate, selection; row weights,
  * constants and hard cases; the same bytes from any number of threads and from a checkpoint.
  */
@@ -9,6 +9,14 @@
 #include "dmstore/error.h"
 #include "matrix_source.h"
 #include "tap.h"
+
+/* Which solver is under test. */
+struct solver {
+    const char *name;
+    int (*solve)(const struct dms_problem *problem, const struct dms_solve_control *control);
+};
+static const struct solver solvers[] = {{"saga", dms_saga_solve}, {"gram", dms_gram_solve}};
+static const struct solver *solver;
 
 /* ---- data ---- */
 
@@ -126,7 +134,7 @@ static int solve(const struct dms_problem *problem, unsigned thread_ct, struct a
                                         .save = matrix_keep_state,
                                         .context = answers};
 
-    return dms_saga_solve(problem, &control);
+    return solver->solve(problem, &control);
 }
 
 /* ---- an independent solution ---- */
@@ -453,7 +461,7 @@ static void test_determinism(double tolerance)
            stops[i]);
         control.state = part->stop.state;
         control.state_bytes = part->stop.state_bytes;
-        ok(dms_saga_solve(&problem, &control) == DMS_OK && same_answers(whole, part, TARGET_MAX),
+        ok(solver->solve(&problem, &control) == DMS_OK && same_answers(whole, part, TARGET_MAX),
            "the same bytes when it goes on");
         free(part->stop.state);
         free(part);
@@ -482,7 +490,7 @@ static void test_polishing_memory(void)
     matrix_problem(&data.matrix, &problem);
     problem.tolerance = 1e-9;
     ok(solve(&problem, 1, much) == DMS_OK, "with much memory");
-    ok(dms_saga_solve(&problem, &control) == DMS_OK, "with little");
+    ok(solver->solve(&problem, &control) == DMS_OK, "with little");
     ok(same_answers(much, little, TARGET_MAX), "the same bytes");
     free(much->stop.state);
     free(much);
@@ -510,12 +518,12 @@ static void test_bad_checkpoints(void)
     control.state = answers->stop.state;
     for (size_t bytes = 0; bytes < answers->stop.state_bytes; bytes += 13) {
         control.state_bytes = bytes;
-        if (dms_saga_solve(&problem, &control) >= 0)
+        if (solver->solve(&problem, &control) >= 0)
             ok(false, "a checkpoint cut to %zu bytes was taken", bytes);
     }
     problem.target_ct = 2;
     control.state_bytes = answers->stop.state_bytes;
-    ok(dms_saga_solve(&problem, &control) == DMS_ERR_CONFLICT,
+    ok(solver->solve(&problem, &control) == DMS_ERR_CONFLICT,
        "a checkpoint of other targets is refused: %s", dms_error_message());
     free(answers->stop.state);
     free(answers);
@@ -538,7 +546,7 @@ static void test_uncertified(void)
     pack(&data);
     matrix_problem(&data.matrix, &problem);
     problem.tolerance = 1e-8;
-    ok(dms_saga_solve(&problem, &control) == DMS_OK && answers->count == 3, "four passes: an end");
+    ok(solver->solve(&problem, &control) == DMS_OK && answers->count == 3, "four passes: an end");
     for (size_t j = 0; j < 3; j++) {
         struct reference reference;
         const struct answer *answer = &answers->of[j];
@@ -570,7 +578,7 @@ static void test_refusals(void)
     make_data(&data, 20, 0, 10, 1, 0.5);
     pack(&data);
     matrix_problem(&data.matrix, &problem);
-    ok(dms_saga_solve(&problem, &control) == DMS_ERR_INVALID, "too little memory: %s",
+    ok(solver->solve(&problem, &control) == DMS_ERR_INVALID, "too little memory: %s",
        dms_error_message());
     problem.lambda_ct = 2;
     problem.lambdas = rising;
@@ -582,8 +590,9 @@ static void test_refusals(void)
     free_data(&data);
 }
 
-int main(void)
+static void test_solver(void)
 {
+    diag("%s", solver->name);
     test_case("many models", 400, 80, 40, 0.5, true, true);
     test_case("without standardisation", 400, 80, 40, 0.3, false, true);
     test_case("small subsets", 500, 100, 60, 0.1, true, true);
@@ -594,9 +603,18 @@ int main(void)
     test_two_models();
     test_determinism(1e-4);
     test_determinism(1e-8);
-    test_polishing_memory();
     test_bad_checkpoints();
     test_uncertified();
     test_refusals();
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < sizeof solvers / sizeof *solvers; i++) {
+        solver = &solvers[i];
+        test_solver();
+    }
+    solver = &solvers[0];
+    test_polishing_memory();
     return tap_done();
 }

@@ -1,0 +1,41 @@
+/*
+ * Kernels of the gram solver: sums of rows of a matrix of small integers, of columns of bits, of
+ * vectors; all in double.
+ *
+ * kernels/ref defines the results. Other variants may contract multiplications and additions: they
+ * agree to rounding (tests: 1e-14 relative to the sum of absolute values). For one variant a result
+ * depends on its inputs alone. Any size, zero included; inputs and outputs do not overlap.
+ */
+#ifndef DMS_KERNELS_GRAM_H
+#define DMS_KERNELS_GRAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Rows that add_rows takes at most: more would not stay in registers. */
+#define DMS_GRAM_ROWS 4
+
+struct dms_gram_kernels {
+    const char *name; /* "ref", "avx2" or "avx512" */
+
+    /* sums[k] += sum over r < row_ct of weights[r] * rows[r][k], for k < column_ct; row_ct is at
+     * most DMS_GRAM_ROWS. */
+    void (*add_rows)(size_t row_ct, const int16_t *const *rows, const double *weights,
+                     size_t column_ct, double *sums);
+
+    /* sums[k] += weight * row[k], for k < column_ct. */
+    void (*add_wide_row)(const int32_t *row, double weight, size_t column_ct, double *sums);
+
+    /* sums[k] += scale * values[k], for k < value_ct. */
+    void (*add_scaled)(size_t value_ct, double scale, const double *values, double *sums);
+
+    /* sums[i] += value where bit i & 63 of words[(i >> 6) * stride] is set, for i < row_ct. */
+    void (*add_where)(const uint64_t *words, size_t stride, size_t row_ct, double value,
+                      double *sums);
+};
+
+/* For this machine, or as DMS_KERNELS says; see dms_kernels_get. */
+const struct dms_gram_kernels *dms_gram_kernels_get(void);
+const struct dms_gram_kernels *dms_gram_kernels_by_name(const char *name);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * The gram solver's kernels, written once for every instruction set: the including file is compiled
+ * for one and ends with GRAM_TABLE. The compiler's vector types make the operations on several
+ * values vector instructions of whatever width there is. kernels/gram.h says what the functions do.
+ * No include guard: a file includes this once.
+ */
+#include <string.h>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "kernels/gram.h"
+
+/* Of a vector: what fits a register, because compilers spill what does not. */
+#if defined(__AVX512F__)
+#define VALUES 8
+#elif defined(__AVX2__)
+#define VALUES 4
+#else
+#define VALUES 2
+#endif
+
+typedef double reals __attribute__((vector_size(VALUES * sizeof(double)), aligned(8), may_alias));
+typedef int64_t longs __attribute__((vector_size(VALUES * sizeof(int64_t)), aligned(8), may_alias));
+typedef int32_t words32
+    __attribute__((vector_size(VALUES * sizeof(int32_t)), aligned(4), may_alias));
+
+/* VALUES integers of 16 bits as doubles: compilers make several times as many instructions of two
+ * conversions. */
+#if defined(__AVX512F__)
+#define WIDEN(from) \
+    ((reals)_mm512_cvtepi32_pd(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(from)))))
+#elif defined(__AVX2__)
+#define WIDEN(from) \
+    ((reals)_mm256_cvtepi32_pd(_mm_cvtepi16_epi32(_mm_loadl_epi64((const __m128i *)(from)))))
+#else
+#define WIDEN(from) ((reals){(from)[0], (from)[1]})
+#endif
+
+/* For a constant row_ct: the compiler unrolls the loops over it. */
+static inline __attribute__((always_inline)) void add_some_rows(size_t row_ct,
+                                                                const int16_t *const *rows,
+                                                                const double *weights,
+                                                                size_t column_ct, double *sums)
+{
+    size_t k = 0;
+
+    for (; k + VALUES <= column_ct; k += VALUES) {
+        reals sum = *(reals *)(sums + k);
+
+        for (size_t r = 0; r < row_ct; r++)
+            sum += weights[r] * WIDEN(rows[r] + k);
+        *(reals *)(sums + k) = sum;
+    }
+    for (; k < column_ct; k++)
+        for (size_t r = 0; r < row_ct; r++)
+            sums[k] += weights[r] * rows[r][k];
+}
+
+static void add_rows(size_t row_ct, const int16_t *const *rows, const double *weights,
+                     size_t column_ct, double *sums)
+{
+    switch (row_ct) {
+    case 1:
+        add_some_rows(1, rows, weights, column_ct, sums);
+        break;
+    case 2:
+        add_some_rows(2, rows, weights, column_ct, sums);
+        break;
+    case 3:
+        add_some_rows(3, rows, weights, column_ct, sums);
+        break;
+    case DMS_GRAM_ROWS:
+        add_some_rows(DMS_GRAM_ROWS, rows, weights, column_ct, sums);
+        break;
+    default:
+        break;
+    }
+}
+
+static void add_wide_row(const int32_t *row, double weight, size_t column_ct, double *sums)
+{
+    size_t k = 0;
+
+    for (; k + VALUES <= column_ct; k += VALUES)
+        *(reals *)(sums + k) +=
+            weight * __builtin_convertvector(*(const words32 *)(row + k), reals);
+    for (; k < column_ct; k++)
+        sums[k] += weight * row[k];
+}
+
+static void add_scaled(size_t value_ct, double scale, const double *values, double *sums)
+{
+    size_t k = 0;
+
+    for (; k + VALUES <= value_ct; k += VALUES)
+        *(reals *)(sums + k) += scale * *(const reals *)(values + k);
+    for (; k < value_ct; k++)
+        sums[k] += scale * values[k];
+}
+
+static void add_where(const uint64_t *words, size_t stride, size_t row_ct, double value,
+                      double *sums)
+{
+    longs bits, value_bits;
+    size_t i = 0;
+
+    for (size_t v = 0; v < VALUES; v++) {
+        bits[v] = INT64_C(1) << v;
+        memcpy((char *)&value_bits + v * sizeof value, &value, sizeof value);
+    }
+    for (; i + VALUES <= row_ct; i += VALUES) {
+        longs some = (longs){0} + (int64_t)(words[(i >> 6) * stride] >> (i & 63));
+
+        *(reals *)(sums + i) += (reals)(((some & bits) != 0) & value_bits);
+    }
+    for (; i < row_ct; i++)
+        if (words[(i >> 6) * stride] >> (i & 63) & 1)
+            sums[i] += value;
+}
+
+#define GRAM_STRING(name) #name
+#define GRAM_TABLE(variant)                                      \
+    const struct dms_gram_kernels dms_gram_kernels_##variant = { \
+        .name = GRAM_STRING(variant),                            \
+        .add_rows = add_rows,                                    \
+        .add_wide_row = add_wide_row,                            \
+        .add_scaled = add_scaled,                                \
+        .add_where = add_where,                                  \
+    };

@@ -1,0 +1,439 @@
+/*
+ * The gram solver: coordinate descent on the Gram matrix of the masks, which is counted once and
+ * serves all targets, so that no target reads the models again (covariance updates: Friedman,
+ * Hastie, Tibshirani 2010, sec. 2.2; screening with checks of the whole: Qian et al. 2020, BASIL).
+ *
+ * Targets are solved in blocks that fit the memory: their products with the masks come from one
+ * pass over the models, then the path is solved, and the refit on training and validation models,
+ * whose moments are those of both added up. Targets whose outputs are not all finite, or that leave
+ * models out (self), have Gram matrices of their own, of which only what working sets need is
+ * counted.
+ */
+#include "solver/gram.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/pool.h"
+#include "kernels/lanes.h"
+#include "solver/gram_run.h"
+#include "solver/pass.h"
+
+/* A working set takes this part of the memory at most, and so many are in use at a time. */
+#define SET_SHARE 32
+#define SETS 8
+
+/* Rounds between checkpoints: each encodes all targets of the block. */
+#define CHECKPOINT_ROUNDS 64
+
+/* ---- memory ---- */
+
+/* The largest working set, which may depend on the memory but not on the threads: results would
+ * depend on them. */
+static size_t largest_set(const struct dms_problem *problem, uint64_t memory_bytes)
+{
+    size_t low = 1, high = problem->example_ct;
+
+    while (low < high) {
+        size_t middle = low + (high - low + 1) / 2;
+
+        if (dms_working_set_bytes(middle) <= memory_bytes / SET_SHARE)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+/* A target's moments and products, and its path with two models, at worst without a zero. */
+static uint64_t target_bytes(const struct dms_problem *problem)
+{
+    size_t example_ct = problem->example_ct;
+    uint64_t models = 2 * (sizeof(double) + sizeof(uint32_t)) * (uint64_t)example_ct;
+    uint64_t paths = (3 * sizeof(double) + sizeof(uint32_t)) * (uint64_t)problem->lambda_ct;
+
+    return dms_ridge_target_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING],
+                                  DMS_RIDGE_PRODUCTS) +
+           dms_ridge_target_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION],
+                                  DMS_RIDGE_PRODUCTS) +
+           models + paths + sizeof(struct dms_target_path);
+}
+
+uint64_t dms_gram_bytes(const struct dms_problem *problem, size_t target_ct, uint64_t memory_bytes,
+                        unsigned thread_ct)
+{
+    uint64_t lanes = (target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
+    uint64_t shared = problem->self ? 0 : dms_gram_shared_bytes(problem);
+    uint64_t set_ct = thread_ct < SETS ? thread_ct : SETS;
+    uint64_t own = problem->self ? dms_gram_own_bytes(problem, memory_bytes, set_ct) : 0;
+    uint64_t sets = set_ct * dms_working_set_bytes(largest_set(problem, memory_bytes));
+    uint64_t sources = problem->source_bytes
+                           ? problem->source_bytes(problem->context, target_ct, DMS_PASS_ROWS)
+                           : 0;
+
+    return lanes * target_bytes(problem) + (shared > own ? shared : own) + sets + sources;
+}
+
+static int choose_block(struct dms_gram_run *run)
+{
+    const struct dms_problem *problem = run->problem;
+    size_t all = (problem->target_ct + DMS_LANES - 1) / DMS_LANES, low = 0, high = all;
+    uint64_t allowed = run->control->memory_bytes;
+    unsigned thread_ct = dms_pool_threads(run->pool);
+
+    while (low < high) {
+        size_t middle = low + (high - low + 1) / 2;
+
+        if (dms_gram_bytes(problem, middle * DMS_LANES, allowed, thread_ct) <= allowed)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    if (low == 0)
+        return dms_fail(DMS_ERR_INVALID,
+                        "the gram solver keeps %zu x %zu numbers in memory and needs %" PRIu64
+                        " MiB in all; %" PRIu64 " MiB are allowed: allow more, or take saga",
+                        problem->example_ct, problem->example_ct,
+                        dms_gram_bytes(problem, DMS_LANES, allowed, thread_ct) / 1048576 + 1,
+                        allowed / 1048576);
+    run->block_ct = (all + low - 1) / low;
+    /* Blocks of about one size. */
+    run->block_targets = (all + run->block_ct - 1) / run->block_ct * DMS_LANES;
+    return DMS_OK;
+}
+
+/* ---- threads ---- */
+
+struct each {
+    struct dms_gram_run *run;
+    size_t task_ct;
+    int (*task)(void *context, size_t index, struct dms_working_set *set);
+    void *context;
+    atomic_size_t next;
+};
+
+static int run_each(void *context, size_t thread)
+{
+    struct each *each = context;
+    size_t index;
+    int rc = DMS_OK;
+
+    while (rc == DMS_OK && (index = atomic_fetch_add(&each->next, 1)) < each->task_ct)
+        rc = each->task(each->context, index, &each->run->sets[thread]);
+    return rc;
+}
+
+int dms_gram_each(struct dms_gram_run *run, size_t task_ct,
+                  int (*task)(void *context, size_t index, struct dms_working_set *set),
+                  void *context)
+{
+    struct each each = {.run = run, .task_ct = task_ct, .task = task, .context = context};
+
+    return dms_pool_run(run->pool, task_ct < run->set_ct ? task_ct : run->set_ct, run_each, &each);
+}
+
+/* ---- moments ---- */
+
+enum dms_role dms_gram_role(const struct dms_gram_block *block)
+{
+    return block->stage == DMS_GRAM_REFIT ? DMS_ROLE_REFIT : DMS_ROLE_TRAINING;
+}
+
+bool dms_gram_is_shared(const struct dms_gram_block *block, size_t t)
+{
+    const struct dms_problem *problem = block->run->problem;
+
+    if (problem->self && problem->self[block->first + t] >= 0)
+        return false;
+    for (int role = 0; role < DMS_ROLE_REFIT; role++)
+        if (problem->row_ct[role] > 0 &&
+            block->moments[role].moments[t].row_weight < (double)problem->row_ct[role])
+            return false;
+    return true;
+}
+
+struct dms_ridge_moments dms_gram_moments(const struct dms_gram_block *block, size_t t)
+{
+    struct dms_ridge_moments sum = block->moments[DMS_ROLE_TRAINING].moments[t];
+    const struct dms_ridge_moments *other;
+    double between;
+
+    if (dms_gram_role(block) == DMS_ROLE_TRAINING)
+        return sum;
+    other = &block->moments[DMS_ROLE_VALIDATION].moments[t];
+    between = other->shift - sum.shift;
+    sum.square_sum +=
+        other->square_sum + 2 * between * other->sum + between * between * other->row_weight;
+    sum.sum += other->sum + between * other->row_weight;
+    sum.row_weight += other->row_weight;
+    return sum;
+}
+
+void dms_gram_set_moments(struct dms_target_path *path, const struct dms_ridge_moments *moments)
+{
+    path->row_weight = moments->row_weight;
+    path->mean = dms_ridge_mean(moments);
+    path->null_deviance = dms_ridge_null_deviance(moments);
+}
+
+static int read_moments(struct dms_gram_block *block)
+{
+    const struct dms_gram_run *run = block->run;
+    int rc = DMS_OK;
+
+    for (int role = 0; rc == DMS_OK && role < DMS_ROLE_REFIT; role++)
+        if (run->problem->row_ct[role] > 0)
+            rc =
+                dms_ridge_targets_read(run->problem, run->pool, (enum dms_role)role, block->first,
+                                       block->target_ct, DMS_RIDGE_PRODUCTS, &block->moments[role]);
+    return rc;
+}
+
+/* ---- progress and checkpoints ---- */
+
+/* Targets that are not finished begin their stage anew when the fit goes on: no target depends on
+ * another, so that the same bytes come out. */
+static int checkpoint(const struct dms_gram_block *block)
+{
+    const struct dms_solve_control *control = block->run->control;
+    struct dms_buffer buffer = {0};
+    struct dms_encoder encoder = dms_encoder_begin(&buffer);
+    int rc;
+
+    if (!control->save)
+        return DMS_OK;
+    dms_encode_u64(&encoder, block->index);
+    dms_encode_u64(&encoder, block->first);
+    dms_encode_u64(&encoder, block->target_ct);
+    dms_encode_u32(&encoder, (uint32_t)block->stage);
+    dms_encode_u64(&encoder, block->round_ct);
+    for (size_t t = 0; t < block->target_ct; t++)
+        dms_target_path_save(&block->paths[t], &encoder);
+    rc = encoder.status;
+    if (rc == DMS_OK)
+        rc = control->save(control->context, buffer.data, buffer.size);
+    dms_buffer_free(&buffer);
+    return rc;
+}
+
+static int restore(struct dms_gram_block *block, struct dms_cursor *cursor)
+{
+    const struct dms_problem *problem = block->run->problem;
+    uint64_t index = dms_cursor_u64(cursor), first = dms_cursor_u64(cursor);
+    uint64_t target_ct = dms_cursor_u64(cursor);
+    uint32_t stage = dms_cursor_u32(cursor);
+
+    block->round_ct = dms_cursor_u64(cursor);
+    if (cursor->bad || index != block->index || first != block->first ||
+        target_ct != block->target_ct || stage > DMS_GRAM_REFIT)
+        return dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
+                                          "resume with the same memory");
+    block->stage = (enum dms_gram_stage)stage;
+    for (size_t t = 0; t < block->target_ct; t++) {
+        struct dms_target_path *path = &block->paths[t];
+        int rc = dms_target_path_load(path, problem, cursor);
+
+        if (rc == DMS_OK && block->stage == DMS_GRAM_PATH && !path->finished) {
+            dms_target_path_free(path);
+            rc = dms_target_path_init(path, problem, block->first + t, t);
+        }
+        if (rc < 0)
+            return rc;
+    }
+    if (!dms_cursor_ended_well(cursor))
+        return dms_fail(DMS_ERR_CORRUPT, "the solver's state in the checkpoint is cut short");
+    return DMS_OK;
+}
+
+int dms_gram_tell(struct dms_gram_block *block)
+{
+    const struct dms_gram_run *run = block->run;
+    struct dms_fit_progress progress = {
+        .stage = block->stage == DMS_GRAM_PATH ? "path" : "refit",
+        .block = block->index,
+        .block_ct = run->block_ct,
+        .epoch = ++block->round_ct,
+        .target_ct = run->problem->target_ct,
+        .finished_ct = block->first,
+        .worst_gap = (double)NAN,
+    };
+    int rc = block->round_ct % CHECKPOINT_ROUNDS == 0 ? checkpoint(block) : DMS_OK;
+
+    if (rc < 0 || !run->control->progress)
+        return rc;
+    for (size_t t = 0; t < block->target_ct; t++) {
+        progress.lambdas_done += (double)block->paths[t].path_ct / (double)block->target_ct;
+        progress.finished_ct += block->paths[t].finished;
+    }
+    if (run->control->progress(run->control->context, &progress) != 0)
+        return dms_fail(DMS_ERR_INTERRUPTED,
+                        "the fit was stopped in round %" PRIu64 " of stage '%s'", block->round_ct,
+                        progress.stage);
+    return DMS_OK;
+}
+
+/* ---- a block ---- */
+
+static void free_block(struct dms_gram_block *block)
+{
+    for (size_t t = 0; block->paths && t < block->target_ct; t++)
+        dms_target_path_free(&block->paths[t]);
+    free(block->paths);
+    for (int role = 0; role < DMS_ROLE_CT; role++)
+        dms_ridge_targets_free(&block->moments[role]);
+}
+
+/* The path is done: its choice is the result, or what the refit begins with. */
+static void end_path(struct dms_gram_block *block)
+{
+    for (size_t t = 0; t < block->target_ct; t++) {
+        struct dms_target_path *path = &block->paths[t];
+        struct dms_sparse_model swap = path->model;
+
+        path->model = path->best;
+        path->best = swap;
+        if (path->path_ct > 0) {
+            path->lambda = path->lambdas[path->chosen];
+            path->gap = path->gaps[path->chosen];
+        }
+        /* A constant target has its mean, and nothing to refit. */
+        if (!block->run->refit || path->flags & DMS_FITTED_CONSTANT)
+            continue;
+        path->finished = false;
+        path->flags |= DMS_FITTED_REFITTED;
+    }
+    block->stage = DMS_GRAM_REFIT;
+    block->round_ct = 0;
+}
+
+static int solve_stage(struct dms_gram_block *block)
+{
+    int rc = checkpoint(block);
+
+    if (rc == DMS_OK)
+        rc = dms_gram_solve_shared(block);
+    return rc == DMS_OK ? dms_gram_solve_own(block) : rc;
+}
+
+static int hand_out(const struct dms_gram_block *block)
+{
+    const struct dms_solve_control *control = block->run->control;
+    int rc = DMS_OK;
+
+    for (size_t t = 0; rc == DMS_OK && t < block->target_ct; t++) {
+        struct dms_fitted_target result;
+
+        dms_target_path_result(&block->paths[t], &result);
+        rc = control->result(control->context, &result);
+    }
+    return rc;
+}
+
+static int solve_block(struct dms_gram_run *run, uint64_t index, struct dms_cursor *saved)
+{
+    size_t first = (size_t)index * run->block_targets;
+    size_t left = run->problem->target_ct - first;
+    struct dms_gram_block block = {
+        .run = run,
+        .index = index,
+        .first = first,
+        .target_ct = left < run->block_targets ? left : run->block_targets,
+    };
+    int rc = DMS_OK;
+
+    block.paths = dms_alloc(block.target_ct, sizeof *block.paths);
+    if (!block.paths)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t t = 0; rc == DMS_OK && t < block.target_ct; t++)
+        rc = dms_target_path_init(&block.paths[t], run->problem, first + t, t);
+    if (rc == DMS_OK && saved)
+        rc = restore(&block, saved);
+    if (rc == DMS_OK)
+        rc = read_moments(&block);
+    if (rc == DMS_OK && block.stage == DMS_GRAM_PATH) {
+        rc = solve_stage(&block);
+        if (rc == DMS_OK)
+            end_path(&block);
+    }
+    if (rc == DMS_OK && run->refit)
+        rc = solve_stage(&block);
+    if (rc == DMS_OK)
+        rc = hand_out(&block);
+    free_block(&block);
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static int prepare(struct dms_gram_run *run)
+{
+    const struct dms_problem *problem = run->problem;
+    int rc = dms_pool_create(run->control->thread_ct, &run->pool);
+
+    if (rc == DMS_OK)
+        rc = choose_block(run);
+    if (rc < 0)
+        return rc;
+    run->set_limit = largest_set(problem, run->control->memory_bytes);
+    run->set_ct = dms_pool_threads(run->pool) < SETS ? dms_pool_threads(run->pool) : SETS;
+    run->sets = dms_alloc(run->set_ct, sizeof *run->sets);
+    return run->sets ? DMS_OK : DMS_ERR_NO_MEMORY;
+}
+
+static void release(struct dms_gram_run *run)
+{
+    for (size_t i = 0; run->sets && i < run->set_ct; i++)
+        dms_working_set_free(&run->sets[i]);
+    free(run->sets);
+    for (int role = 0; role < DMS_ROLE_CT; role++)
+        dms_pair_counts_free(run->counts[role]);
+    dms_pool_free(run->pool);
+}
+
+static void tell_division(const struct dms_gram_run *run)
+{
+    const struct dms_solve_control *control = run->control;
+    size_t all = run->problem->target_ct;
+    struct dms_fit_placement placement = {
+        .block_ct = run->block_ct,
+        .block_targets = all < run->block_targets ? all : run->block_targets,
+        .batch_rows = DMS_PASS_ROWS,
+        .table = "none",
+    };
+
+    if (control->divided)
+        control->divided(control->context, &placement);
+}
+
+int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_control *control)
+{
+    struct dms_gram_run run = {.problem = problem, .control = control};
+    struct dms_cursor cursor = dms_cursor_begin(control->state, control->state_bytes);
+    uint64_t first_block = 0;
+    int rc = dms_problem_check(problem);
+
+    if (rc < 0)
+        return rc;
+    run.refit = problem->refit && problem->row_ct[DMS_ROLE_VALIDATION] > 0;
+    rc = prepare(&run);
+    if (rc < 0)
+        goto out;
+    tell_division(&run);
+    if (control->state) {
+        struct dms_cursor peek = cursor;
+
+        first_block = dms_cursor_u64(&peek);
+        if (peek.bad || first_block >= run.block_ct)
+            rc = dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
+                                            "resume with the same memory");
+    }
+    for (uint64_t b = first_block; rc == DMS_OK && b < run.block_ct; b++)
+        rc = solve_block(&run, b, control->state && b == first_block ? &cursor : NULL);
+out:
+    release(&run);
+    return rc;
+}

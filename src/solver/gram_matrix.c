@@ -1,0 +1,270 @@
+/*
+ * Unfolds counts of pairs into rows, and adds rows up; see gram_matrix.h.
+ */
+#include "solver/gram_matrix.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/pool.h"
+#include "kernels/gram.h"
+
+#define TILE DMS_PAIR_TILE
+/* Rows begin on cache lines. */
+#define ALIGNED_VALUES 32
+
+static size_t row_stride(size_t example_ct)
+{
+    return (example_ct + ALIGNED_VALUES - 1) / ALIGNED_VALUES * ALIGNED_VALUES;
+}
+
+uint64_t dms_gram_matrix_bytes(size_t example_ct)
+{
+    uint64_t lists = 2 * sizeof(double) + sizeof(int32_t *);
+
+    return example_ct * (row_stride(example_ct) * sizeof(int16_t) + lists);
+}
+
+/* ---- unfolding ---- */
+
+/* The tiles of all parts, one after the other. */
+struct unfolding {
+    struct dms_gram_matrix *matrix;
+    size_t part_ct, tile_ct;
+    const struct dms_pair_counts *const *parts;
+    _Atomic bool *is_wide; /* rows */
+    bool wide;             /* wide rows are filled in: the others are done */
+};
+
+/* Takes one deviation in, in the row of one of its examples. */
+static void put(const struct unfolding *unfolding, size_t row, size_t column, int64_t deviation)
+{
+    struct dms_gram_matrix *matrix = unfolding->matrix;
+
+    if (unfolding->wide) {
+        if (matrix->wide_rows[row])
+            matrix->wide_rows[row][column] = (int32_t)deviation;
+    } else if (deviation < INT16_MIN || deviation > INT16_MAX) {
+        atomic_store_explicit(&unfolding->is_wide[row], true, memory_order_relaxed);
+    } else {
+        matrix->rows[row * matrix->stride + column] = (int16_t)deviation;
+    }
+}
+
+static void unfold_tile(const struct unfolding *unfolding, size_t tile_a, size_t tile_b,
+                        const uint32_t *counts)
+{
+    const struct dms_gram_matrix *matrix = unfolding->matrix;
+    size_t first_a = tile_a * TILE, first_b = tile_b * TILE;
+
+    for (size_t i = 0; i < TILE && first_a + i < matrix->example_ct; i++) {
+        size_t a = first_a + i;
+        int64_t offset = (int64_t)(matrix->offsets[a] - matrix->centre);
+
+        for (size_t j = 0; j < TILE && first_b + j < matrix->example_ct; j++) {
+            size_t b = first_b + j;
+            int64_t deviation = counts[i * TILE + j] - offset - (int64_t)matrix->offsets[b];
+
+            if (a == b)
+                continue;
+            put(unfolding, a, b, deviation);
+            if (tile_a != tile_b)
+                put(unfolding, b, a, deviation);
+        }
+    }
+}
+
+/* A task of the pool: a pair of tiles, numbered row by row in the upper triangle. */
+static int unfold(void *context, size_t index)
+{
+    const struct unfolding *unfolding = context;
+    size_t tile_a = 0;
+    uint32_t *sums = dms_alloc(2 * TILE * TILE, sizeof *sums), *counts;
+    int rc = sums ? DMS_OK : DMS_ERR_NO_MEMORY;
+
+    for (; index >= unfolding->tile_ct - tile_a; tile_a++)
+        index -= unfolding->tile_ct - tile_a;
+    counts = sums + TILE * TILE;
+    for (size_t p = 0; rc == DMS_OK && p < unfolding->part_ct; p++) {
+        rc = dms_pair_counts_tile(unfolding->parts[p], tile_a, tile_a + index, counts);
+        for (size_t i = 0; rc == DMS_OK && i < TILE * TILE; i++)
+            sums[i] += counts[i];
+    }
+    if (rc == DMS_OK)
+        unfold_tile(unfolding, tile_a, tile_a + index, sums);
+    free(sums);
+    return rc;
+}
+
+static int add_wide_rows(struct dms_pool *pool, struct unfolding *unfolding)
+{
+    struct dms_gram_matrix *matrix = unfolding->matrix;
+    size_t pair_ct = unfolding->tile_ct * (unfolding->tile_ct + 1) / 2;
+    bool any = false;
+
+    for (size_t a = 0; a < matrix->example_ct; a++) {
+        if (!unfolding->is_wide[a])
+            continue;
+        any = true;
+        matrix->wide_rows[a] = dms_alloc(matrix->example_ct, sizeof **matrix->wide_rows);
+        if (!matrix->wide_rows[a])
+            return DMS_ERR_NO_MEMORY;
+    }
+    unfolding->wide = true;
+    return any ? dms_pool_run(pool, pair_ct, unfold, unfolding) : DMS_OK;
+}
+
+static void set_offsets(struct dms_gram_matrix *matrix, size_t part_ct,
+                        const struct dms_pair_counts *const *parts)
+{
+    double sum = 0, mean;
+
+    for (size_t p = 0; p < part_ct; p++) {
+        const uint32_t *singles = dms_pair_counts_singles(parts[p]);
+
+        matrix->row_weight += (double)dms_pair_counts_row_ct(parts[p]);
+        for (size_t a = 0; a < matrix->example_ct; a++) {
+            matrix->singles[a] += singles[a];
+            sum += singles[a];
+        }
+    }
+    mean = matrix->row_weight > 0 ? sum / (double)matrix->example_ct / matrix->row_weight : 0;
+    for (size_t a = 0; a < matrix->example_ct; a++)
+        matrix->offsets[a] = nearbyint(mean * matrix->singles[a]);
+    matrix->centre = nearbyint(mean * sum / (double)matrix->example_ct);
+}
+
+int dms_gram_matrix_create(struct dms_pool *pool, size_t part_ct,
+                           const struct dms_pair_counts *const *parts,
+                           struct dms_gram_matrix **matrix)
+{
+    size_t example_ct = dms_pair_counts_example_ct(parts[0]), bytes;
+    struct dms_gram_matrix *made = dms_alloc(1, sizeof *made);
+    struct unfolding unfolding = {.matrix = made,
+                                  .part_ct = part_ct,
+                                  .tile_ct = (example_ct + TILE - 1) / TILE,
+                                  .parts = parts};
+    int rc = DMS_ERR_NO_MEMORY;
+
+    if (!made)
+        return rc;
+    made->example_ct = example_ct;
+    made->stride = row_stride(example_ct);
+    made->singles = dms_alloc(example_ct, sizeof *made->singles);
+    made->offsets = dms_alloc(example_ct, sizeof *made->offsets);
+    made->wide_rows = dms_alloc(example_ct, sizeof *made->wide_rows);
+    unfolding.is_wide = dms_alloc(example_ct, sizeof *unfolding.is_wide);
+    if (!dms_mul_overflow(example_ct * sizeof *made->rows, made->stride, &bytes))
+        made->rows = dms_alloc_aligned(64, bytes);
+    if (!made->singles || !made->offsets || !made->wide_rows || !unfolding.is_wide || !made->rows)
+        goto out;
+    memset(made->rows, 0, bytes);
+    set_offsets(made, part_ct, parts);
+    rc = dms_pool_run(pool, unfolding.tile_ct * (unfolding.tile_ct + 1) / 2, unfold, &unfolding);
+    if (rc == DMS_OK)
+        rc = add_wide_rows(pool, &unfolding);
+out:
+    free(unfolding.is_wide);
+    if (rc < 0)
+        dms_gram_matrix_free(made);
+    else
+        *matrix = made;
+    return rc;
+}
+
+void dms_gram_matrix_free(struct dms_gram_matrix *matrix)
+{
+    if (!matrix)
+        return;
+    for (size_t a = 0; matrix->wide_rows && a < matrix->example_ct; a++)
+        free(matrix->wide_rows[a]);
+    free(matrix->wide_rows);
+    free(matrix->rows);
+    free(matrix->singles);
+    free(matrix->offsets);
+    free(matrix);
+}
+
+/* ---- sums ---- */
+
+/* The deviations: rows of int16 four at a time, the others one by one. */
+static void add_deviations(const struct dms_gram_matrix *matrix,
+                           const struct dms_weight_changes *changes, size_t first, size_t end,
+                           double *gradients)
+{
+    const struct dms_gram_kernels *kernels = dms_gram_kernels_get();
+    const int16_t *rows[DMS_GRAM_ROWS];
+    double weights[DMS_GRAM_ROWS];
+    size_t count = 0;
+
+    for (size_t i = 0; i < changes->change_ct; i++) {
+        size_t a = changes->examples[i];
+        double weight = changes->changes[i] / matrix->row_weight;
+
+        if (matrix->wide_rows[a]) {
+            kernels->add_wide_row(matrix->wide_rows[a] + first, weight, end - first,
+                                  gradients + first);
+            continue;
+        }
+        rows[count] = matrix->rows + a * matrix->stride + first;
+        weights[count++] = weight;
+        if (count == DMS_GRAM_ROWS) {
+            kernels->add_rows(count, rows, weights, end - first, gradients + first);
+            count = 0;
+        }
+    }
+    kernels->add_rows(count, rows, weights, end - first, gradients + first);
+}
+
+void dms_gram_matrix_add(const struct dms_gram_matrix *matrix,
+                         const struct dms_weight_changes *changes, size_t first, size_t end,
+                         double *gradients)
+{
+    double sum = 0, offset_sum = 0, single_sum = 0, weight = matrix->row_weight;
+
+    add_deviations(matrix, changes, first, end, gradients);
+    for (size_t i = 0; i < changes->change_ct; i++) {
+        size_t b = changes->examples[i];
+
+        sum += changes->changes[i] / weight;
+        offset_sum += changes->changes[i] / weight * (matrix->offsets[b] - matrix->centre);
+        single_sum += changes->changes[i] / weight * matrix->singles[b];
+    }
+    single_sum /= weight;
+    for (size_t k = first; k < end; k++)
+        gradients[k] += matrix->offsets[k] * sum + offset_sum - matrix->singles[k] * single_sum;
+    /* On the diagonal there is n_b, in place of twice its offset. */
+    for (size_t i = 0; i < changes->change_ct; i++) {
+        size_t b = changes->examples[i];
+
+        if (b >= first && b < end)
+            gradients[b] += changes->changes[i] / weight *
+                            (matrix->singles[b] - 2 * matrix->offsets[b] + matrix->centre);
+    }
+}
+
+double dms_gram_matrix_covariance(const struct dms_gram_matrix *matrix, size_t a, size_t b)
+{
+    double weight = matrix->row_weight, pairs;
+
+    if (a == b)
+        pairs = matrix->singles[a];
+    else
+        pairs = (matrix->wide_rows[a] ? matrix->wide_rows[a][b]
+                                      : matrix->rows[a * matrix->stride + b]) +
+                matrix->offsets[a] + matrix->offsets[b] - matrix->centre;
+    return (pairs - matrix->singles[a] * matrix->singles[b] / weight) / weight;
+}
+
+void dms_gram_matrix_covariances(const struct dms_gram_matrix *matrix, size_t size,
+                                 const uint32_t *examples, double *covariances)
+{
+    for (size_t i = 0; i < size; i++)
+        for (size_t j = i; j < size; j++)
+            covariances[i * size + j] = covariances[j * size + i] =
+                dms_gram_matrix_covariance(matrix, examples[i], examples[j]);
+}

@@ -1,0 +1,514 @@
+/*
+ * Targets that have models of their own: those that leave out the models that have seen them, and
+ * those with outputs that are not finite. Sixteen of them at a time share each pass over the masks,
+ * which gives their gradients (kernels/lanes.h); pairs are counted for their working sets only, and
+ * kept from step to step.
+ */
+#include "solver/gram_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "kernels/gram.h"
+#include "kernels/lane_updates.h"
+#include "kernels/lanes.h"
+#include "solver/design.h"
+#include "solver/mask_columns.h"
+
+/* Targets whose outputs are read at a time, for each tile of lanes: lanes that end early take the
+ * next ones. */
+#define WINDOW_TILES 4
+#define ROWS 1024
+/* The pairs that a lane keeps take this part of the memory at most. */
+#define PAIRS_SHARE 1024
+
+/* ---- pairs ---- */
+
+/* The pairs of the examples that have been in a lane's working sets, in the order they came. */
+struct kept_pairs {
+    size_t size, capacity;
+    uint32_t *examples;
+    uint32_t *places; /* example_ct: 1 + place in the list; 0: not there */
+    uint32_t *counts; /* capacity x capacity, lower triangle */
+};
+
+/* What a lane multiplies the masks with in the next pass. */
+enum phase {
+    PHASE_FREE,
+    PHASE_COUNT,    /* 1: how many models have each example */
+    PHASE_PRODUCTS, /* outputs */
+    PHASE_GRADIENT, /* residuals */
+};
+
+struct lane {
+    enum phase phase;
+    size_t column; /* in the window */
+    struct dms_gram_target target;
+    double *masks;       /* means, deviations, scales: example_ct each */
+    double *predictions; /* one a row: sums of weights, then residuals */
+    struct kept_pairs pairs;
+};
+
+struct tile {
+    struct lane lanes[DMS_LANES];
+    double *values; /* ROWS x DMS_LANES, and a workspace */
+    double *sums;   /* example_ct x DMS_LANES, of some rows */
+    double *totals; /* of all */
+    double value_sums[DMS_LANES];
+    double *validation_predictions;
+};
+
+struct own_work {
+    struct dms_gram_block *block;
+    struct dms_mask_columns masks, validation_masks;
+    size_t window, window_ct; /* targets of the block */
+    struct dms_ridge_targets targets, validation;
+    struct tile *tiles;
+    size_t tile_ct;
+    size_t pair_capacity;
+    size_t next; /* target of the block that was not looked at yet */
+};
+
+static size_t pair_capacity(uint64_t memory_bytes, size_t example_ct)
+{
+    size_t capacity = (size_t)sqrt((double)memory_bytes / PAIRS_SHARE / sizeof(uint32_t));
+
+    return capacity < example_ct ? capacity : example_ct;
+}
+
+uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
+                            size_t tile_ct)
+{
+    size_t example_ct = problem->example_ct;
+    uint64_t row_ct = problem->row_ct[DMS_ROLE_REFIT];
+    uint64_t capacity = pair_capacity(memory_bytes, example_ct), window_ct;
+    uint64_t lane = dms_gram_target_bytes(example_ct) + sizeof(double) * (3 * example_ct + row_ct) +
+                    capacity * capacity * sizeof(uint32_t) + 2 * sizeof(uint32_t) * example_ct;
+    uint64_t tile = DMS_LANES * (lane + 2 * sizeof(double) * example_ct) + sizeof(double) * row_ct;
+
+    window_ct = WINDOW_TILES * tile_ct * DMS_LANES;
+    return dms_mask_columns_bytes(example_ct, row_ct) +
+           dms_mask_columns_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) +
+           tile_ct * tile +
+           window_ct * dms_ridge_target_bytes(example_ct, row_ct, DMS_RIDGE_OUTPUTS);
+}
+
+/* Puts examples that are not there behind those that are; 0 added when there is no room. */
+static size_t keep_examples(struct kept_pairs *pairs, size_t size, const uint32_t *examples)
+{
+    size_t new_ct = 0;
+
+    for (size_t i = 0; i < size; i++)
+        new_ct += pairs->places[examples[i]] == 0;
+    if (pairs->size + new_ct > pairs->capacity) {
+        for (size_t i = 0; i < pairs->size; i++)
+            pairs->places[pairs->examples[i]] = 0;
+        pairs->size = 0;
+        new_ct = size;
+    }
+    for (size_t i = 0; i < size; i++)
+        if (pairs->places[examples[i]] == 0) {
+            pairs->examples[pairs->size++] = examples[i];
+            pairs->places[examples[i]] = (uint32_t)pairs->size;
+        }
+    return new_ct;
+}
+
+/* ---- what a target asks for ---- */
+
+struct request {
+    struct own_work *work;
+    struct tile *tile;
+    struct lane *lane;
+};
+
+static const uint64_t *row_words(const struct dms_ridge_targets *targets, size_t column)
+{
+    return targets->row_words + column * targets->word_ct;
+}
+
+static double covariance(const struct lane *lane, size_t a, size_t b, uint32_t pair_ct)
+{
+    return pair_ct / lane->target.path->row_weight - lane->masks[a] * lane->masks[b];
+}
+
+/* Of a working set that is larger than what is kept. */
+static int count_all(const struct request *request, size_t size, const uint32_t *examples,
+                     double *matrix)
+{
+    const struct own_work *work = request->work;
+    uint32_t *counts = dms_alloc(size * size, sizeof *counts);
+    int rc = counts ? dms_mask_columns_count(&work->masks,
+                                             row_words(&work->targets, request->lane->column), 0,
+                                             size, examples, counts, size)
+                    : DMS_ERR_NO_MEMORY;
+
+    for (size_t i = 0; rc == DMS_OK && i < size; i++)
+        for (size_t j = 0; j <= i; j++)
+            matrix[i * size + j] = matrix[j * size + i] =
+                covariance(request->lane, examples[i], examples[j], counts[i * size + j]);
+    free(counts);
+    return rc;
+}
+
+static int covariances(void *context, size_t size, const uint32_t *examples, double *matrix)
+{
+    const struct request *request = context;
+    const struct own_work *work = request->work;
+    struct lane *lane = request->lane;
+    struct kept_pairs *pairs = &lane->pairs;
+    size_t new_ct;
+    int rc;
+
+    if (size > pairs->capacity)
+        return count_all(request, size, examples, matrix);
+    new_ct = keep_examples(pairs, size, examples);
+    rc = dms_mask_columns_count(&work->masks, row_words(&work->targets, lane->column),
+                                pairs->size - new_ct, pairs->size, pairs->examples, pairs->counts,
+                                pairs->capacity);
+    for (size_t i = 0; rc == DMS_OK && i < size; i++)
+        for (size_t j = 0; j <= i; j++) {
+            size_t a = pairs->places[examples[i]] - 1, b = pairs->places[examples[j]] - 1;
+            size_t at = a > b ? a * pairs->capacity + b : b * pairs->capacity + a;
+
+            matrix[i * size + j] = matrix[j * size + i] =
+                covariance(lane, examples[i], examples[j], pairs->counts[at]);
+        }
+    return rc;
+}
+
+/* Sums of the weights of each row. */
+static void predict(const struct dms_mask_columns *masks, const struct dms_gram_target *target,
+                    double *predictions)
+{
+    const struct dms_gram_kernels *kernels = dms_gram_kernels_get();
+
+    memset(predictions, 0, masks->row_ct * sizeof *predictions);
+    for (size_t k = 0; k < target->example_ct; k++)
+        if (target->weights[k] != 0)
+            kernels->add_where(masks->words + k, masks->example_ct, masks->row_ct,
+                               target->weights[k], predictions);
+}
+
+static int validate(void *context, const struct dms_gram_target *target, double *error)
+{
+    const struct request *request = context;
+    const struct dms_ridge_targets *targets = &request->work->validation;
+    size_t column = request->lane->column;
+    const uint64_t *words = row_words(targets, column);
+    const double *predictions = request->tile->validation_predictions;
+    double bias = dms_gram_target_bias(target), sum = 0;
+
+    predict(&request->work->validation_masks, target, request->tile->validation_predictions);
+    for (size_t i = 0; i < targets->row_ct; i++) {
+        double y = (double)targets->outputs[i * targets->target_ct + column];
+
+        if (words[i / 64] >> (i & 63) & 1)
+            sum += (y - bias - predictions[i]) * (y - bias - predictions[i]);
+    }
+    *error = targets->moments[column].row_weight > 0 ? sum / targets->moments[column].row_weight
+                                                     : (double)NAN;
+    return DMS_OK;
+}
+
+/* ---- passes ---- */
+
+/* The values of a lane in some rows; those without weight have 0. */
+static void set_values(const struct own_work *work, struct tile *tile, size_t l, size_t first,
+                       size_t row_ct, double bias)
+{
+    const struct lane *lane = &tile->lanes[l];
+    const struct dms_ridge_targets *targets = &work->targets;
+    const uint64_t *words = row_words(targets, lane->column);
+
+    for (size_t i = 0; i < row_ct; i++) {
+        size_t row = first + i;
+        double *value = &tile->values[i * DMS_LANES + l];
+        double y;
+
+        *value = 0;
+        if (!(words[row / 64] >> (row & 63) & 1))
+            continue;
+        y = (double)targets->outputs[row * targets->target_ct + lane->column];
+        *value = lane->phase == PHASE_COUNT      ? 1
+                 : lane->phase == PHASE_PRODUCTS ? y - lane->target.path->mean
+                                                 : lane->predictions[row] + bias - y;
+        tile->value_sums[l] += *value;
+    }
+}
+
+/* totals = masks' x values, for all lanes. */
+static void multiply(const struct own_work *work, struct tile *tile)
+{
+    const struct dms_lane_kernels *kernels = dms_lane_variant_get()->f64;
+    const struct dms_mask_columns *masks = &work->masks;
+    size_t total_ct = masks->example_ct * DMS_LANES;
+    double biases[DMS_LANES];
+
+    memset(tile->totals, 0, total_ct * sizeof *tile->totals);
+    memset(tile->value_sums, 0, sizeof tile->value_sums);
+    memset(tile->values, 0, ROWS * DMS_LANES * sizeof *tile->values);
+    for (size_t l = 0; l < DMS_LANES; l++)
+        if (tile->lanes[l].phase == PHASE_GRADIENT) {
+            predict(masks, &tile->lanes[l].target, tile->lanes[l].predictions);
+            biases[l] = dms_gram_target_bias(&tile->lanes[l].target);
+        }
+    for (size_t first = 0; first < masks->row_ct; first += ROWS) {
+        size_t row_ct = masks->row_ct - first < ROWS ? masks->row_ct - first : ROWS;
+
+        for (size_t l = 0; l < DMS_LANES; l++)
+            if (tile->lanes[l].phase != PHASE_FREE)
+                set_values(work, tile, l, first, row_ct, biases[l]);
+        kernels->multiply_transposed(masks->words + first / 64 * masks->example_ct,
+                                     masks->example_ct, row_ct, masks->example_ct, tile->values,
+                                     tile->sums, tile->values + ROWS * DMS_LANES);
+        dms_lane_updates_get(sizeof(double))->accumulate(total_ct, tile->sums, tile->totals);
+    }
+}
+
+/* What a pass has found for a lane. */
+static void take_totals(const struct own_work *work, struct tile *tile, size_t l)
+{
+    struct lane *lane = &tile->lanes[l];
+    struct dms_gram_target *target = &lane->target;
+    const struct dms_problem *problem = work->block->run->problem;
+    double weight = target->path->row_weight;
+    double *means = lane->masks, *deviations = means + target->example_ct;
+    double *scales = deviations + target->example_ct;
+
+    for (size_t k = 0; k < target->example_ct; k++) {
+        double total = tile->totals[k * DMS_LANES + l];
+
+        if (lane->phase == PHASE_COUNT) {
+            means[k] = weight > 0 ? total / weight : 0;
+            deviations[k] = sqrt(means[k] * (1 - means[k]));
+            scales[k] = dms_design_scale(problem->standardize, means[k]);
+        } else {
+            total = weight > 0 ? (total - means[k] * tile->value_sums[l]) / weight : 0;
+            (lane->phase == PHASE_PRODUCTS ? target->products : target->gradients)[k] = total;
+        }
+    }
+    if (lane->phase == PHASE_PRODUCTS)
+        dms_gram_target_begin(target, problem);
+    if (lane->phase < PHASE_GRADIENT)
+        lane->phase++;
+}
+
+/* ---- rounds ---- */
+
+static void begin_lane(struct own_work *work, struct lane *lane, size_t t)
+{
+    struct dms_target_path *path = &work->block->paths[t];
+    struct dms_gram_target *target = &lane->target;
+    size_t example_ct = target->example_ct;
+
+    lane->column = t - work->window;
+    lane->phase = PHASE_COUNT;
+    dms_gram_set_moments(path, &work->targets.moments[lane->column]);
+    target->path = path;
+    target->masks = (struct dms_gram_masks){lane->masks, lane->masks + example_ct,
+                                            lane->masks + 2 * example_ct};
+    target->refit = work->block->stage == DMS_GRAM_REFIT;
+    lane->pairs.size = 0;
+    memset(lane->pairs.places, 0, example_ct * sizeof *lane->pairs.places);
+}
+
+/* Gives free lanes the next targets of the window; whether any lane has work. */
+static bool fill_lanes(struct own_work *work)
+{
+    struct dms_gram_block *block = work->block;
+    size_t end = work->window + work->window_ct;
+    bool any = false;
+
+    for (size_t i = 0; i < work->tile_ct * DMS_LANES; i++) {
+        struct lane *lane = &work->tiles[i / DMS_LANES].lanes[i % DMS_LANES];
+
+        if (lane->phase == PHASE_FREE || lane->target.path->finished) {
+            lane->phase = PHASE_FREE;
+            while (work->next < end &&
+                   (block->paths[work->next].finished || dms_gram_is_shared(block, work->next)))
+                work->next++;
+            if (work->next < end)
+                begin_lane(work, lane, work->next++);
+        }
+        any = any || lane->phase != PHASE_FREE;
+    }
+    return any;
+}
+
+/* A pass of a tile's lanes, then a step of each that knows its gradient. A refit begins with the
+ * gradient of its model: that takes a pass. */
+static int tile_round(void *context, size_t index, struct dms_working_set *set)
+{
+    struct own_work *work = context;
+    const struct dms_gram_run *run = work->block->run;
+    struct tile *tile = &work->tiles[index];
+    bool any = false;
+
+    for (size_t l = 0; l < DMS_LANES; l++)
+        any = any || tile->lanes[l].phase != PHASE_FREE;
+    if (any)
+        multiply(work, tile);
+    for (size_t l = 0; l < DMS_LANES; l++) {
+        struct lane *lane = &tile->lanes[l];
+        struct request request = {work, tile, lane};
+        struct dms_gram_rows rows = {&request, covariances, validate, NULL};
+        enum phase phase = lane->phase;
+        int rc = DMS_OK;
+
+        if (phase == PHASE_FREE)
+            continue;
+        take_totals(work, tile, l);
+        if (phase == PHASE_GRADIENT)
+            rc = dms_gram_target_step(&lane->target, run->problem, &rows, set, run->set_limit,
+                                      run->control->max_epochs);
+        if (rc < 0)
+            return rc;
+    }
+    return DMS_OK;
+}
+
+/* ---- windows ---- */
+
+/* Reads the outputs of a window of targets; *any: some of them are to be solved here. */
+static int open_window(struct own_work *work, bool *any)
+{
+    struct dms_gram_block *block = work->block;
+    const struct dms_gram_run *run = block->run;
+    size_t first = block->first + work->window;
+    bool validates = block->stage == DMS_GRAM_PATH && work->validation_masks.words;
+    int rc;
+
+    *any = false;
+    for (size_t t = work->window; t < work->window + work->window_ct; t++)
+        *any = *any || (!block->paths[t].finished && !dms_gram_is_shared(block, t));
+    work->next = work->window;
+    if (!*any)
+        return DMS_OK;
+    dms_ridge_targets_free(&work->targets);
+    dms_ridge_targets_free(&work->validation);
+    rc = dms_ridge_targets_read(run->problem, run->pool, dms_gram_role(block), first,
+                                work->window_ct, DMS_RIDGE_OUTPUTS, &work->targets);
+    if (rc == DMS_OK && validates)
+        rc = dms_ridge_targets_read(run->problem, run->pool, DMS_ROLE_VALIDATION, first,
+                                    work->window_ct, DMS_RIDGE_OUTPUTS, &work->validation);
+    return rc;
+}
+
+static int create_lane(const struct own_work *work, struct lane *lane)
+{
+    size_t example_ct = work->block->run->problem->example_ct;
+    struct kept_pairs *pairs = &lane->pairs;
+    int rc = dms_gram_target_create(example_ct, &lane->target);
+
+    if (rc < 0)
+        return rc;
+    pairs->capacity = work->pair_capacity;
+    lane->masks = dms_alloc(example_ct, 3 * sizeof *lane->masks);
+    lane->predictions = dms_alloc(work->masks.row_ct, sizeof *lane->predictions);
+    pairs->examples = dms_alloc(pairs->capacity, sizeof *pairs->examples);
+    pairs->places = dms_alloc(example_ct, sizeof *pairs->places);
+    pairs->counts = dms_alloc(pairs->capacity * pairs->capacity, sizeof *pairs->counts);
+    return lane->masks && lane->predictions && pairs->examples && pairs->places && pairs->counts
+               ? DMS_OK
+               : DMS_ERR_NO_MEMORY;
+}
+
+static int create_tile(const struct own_work *work, struct tile *tile)
+{
+    size_t bytes = work->masks.example_ct * DMS_LANES * sizeof(double);
+    size_t workspace = dms_lane_variant_get()->f64->workspace_bytes;
+    int rc = DMS_OK;
+
+    tile->values = dms_alloc_aligned(64, ROWS * DMS_LANES * sizeof(double) + workspace);
+    tile->sums = dms_alloc_aligned(64, bytes);
+    tile->totals = dms_alloc_aligned(64, bytes);
+    tile->validation_predictions = dms_alloc(work->validation_masks.row_ct, sizeof(double));
+    if (!tile->values || !tile->sums || !tile->totals || !tile->validation_predictions)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t l = 0; rc == DMS_OK && l < DMS_LANES; l++)
+        rc = create_lane(work, &tile->lanes[l]);
+    return rc;
+}
+
+static void free_tile(struct tile *tile)
+{
+    for (size_t l = 0; l < DMS_LANES; l++) {
+        struct lane *lane = &tile->lanes[l];
+
+        dms_gram_target_free(&lane->target);
+        free(lane->masks);
+        free(lane->predictions);
+        free(lane->pairs.examples);
+        free(lane->pairs.places);
+        free(lane->pairs.counts);
+    }
+    free(tile->values);
+    free(tile->sums);
+    free(tile->totals);
+    free(tile->validation_predictions);
+}
+
+static int prepare(struct own_work *work)
+{
+    const struct dms_gram_run *run = work->block->run;
+    const struct dms_problem *problem = run->problem;
+    int rc = dms_mask_columns_read(problem, dms_gram_role(work->block), &work->masks);
+
+    if (rc == DMS_OK && work->block->stage == DMS_GRAM_PATH &&
+        problem->row_ct[DMS_ROLE_VALIDATION] > 0)
+        rc = dms_mask_columns_read(problem, DMS_ROLE_VALIDATION, &work->validation_masks);
+    if (rc < 0)
+        return rc;
+    work->pair_capacity = pair_capacity(run->control->memory_bytes, problem->example_ct);
+    work->tiles = dms_alloc(run->set_ct, sizeof *work->tiles);
+    if (!work->tiles)
+        return DMS_ERR_NO_MEMORY;
+    for (; rc == DMS_OK && work->tile_ct < run->set_ct; work->tile_ct++)
+        rc = create_tile(work, &work->tiles[work->tile_ct]);
+    return rc;
+}
+
+static int solve_window(struct own_work *work)
+{
+    struct dms_gram_block *block = work->block;
+    bool any;
+    int rc = open_window(work, &any);
+
+    while (rc == DMS_OK && any && fill_lanes(work)) {
+        rc = dms_gram_each(block->run, work->tile_ct, tile_round, work);
+        if (rc == DMS_OK)
+            rc = dms_gram_tell(block);
+    }
+    return rc;
+}
+
+int dms_gram_solve_own(struct dms_gram_block *block)
+{
+    struct own_work work = {.block = block};
+    size_t window_ct = WINDOW_TILES * block->run->set_ct * DMS_LANES;
+    bool any = false;
+    int rc = DMS_OK;
+
+    for (size_t t = 0; t < block->target_ct; t++)
+        any = any || (!block->paths[t].finished && !dms_gram_is_shared(block, t));
+    if (any)
+        rc = prepare(&work);
+    for (; rc == DMS_OK && any && work.window < block->target_ct; work.window += window_ct) {
+        size_t left = block->target_ct - work.window;
+
+        work.window_ct = left < window_ct ? left : window_ct;
+        rc = solve_window(&work);
+    }
+    for (size_t i = 0; i < work.tile_ct; i++)
+        free_tile(&work.tiles[i]);
+    free(work.tiles);
+    dms_ridge_targets_free(&work.targets);
+    dms_ridge_targets_free(&work.validation);
+    dms_mask_columns_free(&work.masks);
+    dms_mask_columns_free(&work.validation_masks);
+    return rc;
+}

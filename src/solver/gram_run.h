@@ -1,0 +1,73 @@
+/*
+ * What the parts of the gram solver share: a run, the block of targets in work, and who solves
+ * which of them.
+ */
+#ifndef DMS_SOLVER_GRAM_RUN_H
+#define DMS_SOLVER_GRAM_RUN_H
+
+#include "solver/gram_matrix.h"
+#include "solver/gram_target.h"
+#include "solver/ridge_targets.h"
+
+/* Targets in work at a time: they share each row of the Gram matrix while it is in the cache. */
+#define DMS_GRAM_BATCH 64
+
+struct dms_gram_run {
+    const struct dms_problem *problem;
+    const struct dms_solve_control *control;
+    struct dms_pool *pool;
+    bool refit; /* after the path */
+    /* Scratch of the threads that solve working sets, of set_limit examples at most. */
+    struct dms_working_set *sets;
+    size_t set_ct, set_limit;
+    /* Of training and validation models; made when first needed. */
+    struct dms_pair_counts *counts[DMS_ROLE_CT];
+    size_t block_targets;
+    uint64_t block_ct;
+};
+
+enum dms_gram_stage { DMS_GRAM_PATH, DMS_GRAM_REFIT };
+
+struct dms_gram_block {
+    struct dms_gram_run *run;
+    uint64_t index;
+    size_t first, target_ct; /* of the problem */
+    enum dms_gram_stage stage;
+    uint64_t round_ct;             /* in this stage */
+    struct dms_target_path *paths; /* target_ct */
+    /* Moments and products of all targets on the training and the validation models. */
+    struct dms_ridge_targets moments[DMS_ROLE_CT];
+};
+
+/* The models of the block's stage. */
+enum dms_role dms_gram_role(const struct dms_gram_block *block);
+
+/* Whether a target has weight on all models, so that the Gram matrix of all is its own. */
+bool dms_gram_is_shared(const struct dms_gram_block *block, size_t t);
+
+/* The moments of target t on the stage's models, for a refit those of both roles added up. */
+struct dms_ridge_moments dms_gram_moments(const struct dms_gram_block *block, size_t t);
+
+/* Sets those of a target's path. */
+void dms_gram_set_moments(struct dms_target_path *path, const struct dms_ridge_moments *moments);
+
+/* Progress, interruption and a checkpoint, after every round of steps. */
+int dms_gram_tell(struct dms_gram_block *block);
+
+/* Calls task(context, i, set) for i < task_ct on all threads, each with a working set of its own.
+ */
+int dms_gram_each(struct dms_gram_run *run, size_t task_ct,
+                  int (*task)(void *context, size_t index, struct dms_working_set *set),
+                  void *context);
+
+/* Solve the unfinished targets of the block's stage that have all models in common (gram_shared.c),
+ * and those that have not (gram_own.c). */
+int dms_gram_solve_shared(struct dms_gram_block *block);
+int dms_gram_solve_own(struct dms_gram_block *block);
+
+/* Bytes that either takes at most, beside what the block holds. */
+uint64_t dms_gram_shared_bytes(const struct dms_problem *problem);
+uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
+                            size_t tile_ct);
+
+#endif

@@ -1,0 +1,340 @@
+/*
+ * Targets that have weight on all models: one Gram matrix is everybody's. Their steps are taken
+ * side by side, then the rows of the matrix that any of them needs are added up, a range of columns
+ * at a time, so that each is read once from memory for all targets.
+ */
+#include "solver/gram_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/pool.h"
+#include "kernels/lanes.h"
+#include "solver/design.h"
+
+/* Columns that are added up at a time: those of the gradient stay in the first cache. */
+#define COLUMNS 1024
+/* Sweeps over more examples than a working set holds before the certificate is looked at. */
+#define SWEEPS 8
+
+struct shared_work {
+    struct dms_gram_block *block;
+    struct dms_gram_matrix *matrix;
+    double *means, *deviations, *scales; /* example_ct: of the stage's models */
+    struct dms_gram_target *targets;     /* in work; path NULL: a free place */
+    size_t place_ct;
+    uint32_t *pair_cts; /* scratch of validation errors: set_ct x 2 x example_ct */
+    size_t next;        /* target of the block that was not looked at yet */
+};
+
+uint64_t dms_gram_shared_bytes(const struct dms_problem *problem)
+{
+    size_t example_ct = problem->example_ct;
+    uint64_t counts = dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
+                      dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]);
+    uint64_t counting =
+        counts + dms_packed_rows_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
+    uint64_t solving = counts + dms_gram_matrix_bytes(example_ct) +
+                       DMS_GRAM_BATCH * dms_gram_target_bytes(example_ct) +
+                       3 * sizeof(double) * (uint64_t)example_ct;
+
+    return counting > solving ? counting : solving;
+}
+
+/* ---- masks ---- */
+
+static int count_pairs(struct dms_gram_run *run, enum dms_role role)
+{
+    const struct dms_problem *problem = run->problem;
+    struct dms_packed_rows rows = {0};
+    int rc;
+
+    if (run->counts[role] || problem->row_ct[role] == 0)
+        return DMS_OK;
+    if (problem->pair_counts)
+        return problem->pair_counts(problem->context, role, run->pool, &run->counts[role]);
+    rc = dms_packed_rows_read(problem, role, &rows);
+    if (rc == DMS_OK)
+        rc = dms_pair_counts_compute(run->pool, &rows, &run->counts[role]);
+    dms_packed_rows_free(&rows);
+    return rc;
+}
+
+static int make_matrix(struct shared_work *work)
+{
+    struct dms_gram_run *run = work->block->run;
+    const struct dms_pair_counts *parts[2];
+    size_t part_ct = 1;
+    int rc = count_pairs(run, DMS_ROLE_TRAINING);
+
+    if (rc == DMS_OK)
+        rc = count_pairs(run, DMS_ROLE_VALIDATION);
+    if (rc < 0)
+        return rc;
+    parts[0] = run->counts[DMS_ROLE_TRAINING];
+    if (dms_gram_role(work->block) == DMS_ROLE_REFIT)
+        parts[part_ct++] = run->counts[DMS_ROLE_VALIDATION];
+    return dms_gram_matrix_create(run->pool, part_ct, parts, &work->matrix);
+}
+
+static int describe_masks(struct shared_work *work)
+{
+    const struct dms_problem *problem = work->block->run->problem;
+    size_t example_ct = problem->example_ct;
+
+    work->means = dms_alloc(example_ct, sizeof *work->means);
+    work->deviations = dms_alloc(example_ct, sizeof *work->deviations);
+    work->scales = dms_alloc(example_ct, sizeof *work->scales);
+    if (!work->means || !work->deviations || !work->scales)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t k = 0; k < example_ct; k++) {
+        double mean = work->matrix->singles[k] / work->matrix->row_weight;
+
+        work->means[k] = mean;
+        work->deviations[k] = sqrt(mean * (1 - mean));
+        work->scales[k] = dms_design_scale(problem->standardize, mean);
+    }
+    return DMS_OK;
+}
+
+/* ---- what a target asks for ---- */
+
+struct request {
+    struct shared_work *work;
+    uint32_t *pair_cts;
+};
+
+static int covariances(void *context, size_t size, const uint32_t *examples, double *matrix)
+{
+    const struct request *request = context;
+
+    dms_gram_matrix_covariances(request->work->matrix, size, examples, matrix);
+    return DMS_OK;
+}
+
+/* The sum of x_k (y - shift - level) over the models of a role. Levels are small where means are
+ * large beside the spread: the difference of two means would not be exact. */
+static double sum_products(const struct dms_gram_block *block, enum dms_role role, size_t t,
+                           size_t k, double level)
+{
+    const struct dms_ridge_targets *targets = &block->moments[role];
+    double single = dms_pair_counts_singles(block->run->counts[role])[k];
+    size_t at = (t / DMS_LANES * targets->example_ct + k) * DMS_LANES + t % DMS_LANES;
+
+    return targets->products[at] - single * level;
+}
+
+/* With all in deviations from means over the validation models, and w the weights: the mean of
+ * (y - x.w)^2 is var(y) - 2 w.cov(x, y) + w.cov(x).w, from the counts of pairs of these models;
+ * besides there is the square of how far the mean prediction is from the mean output. */
+static int validate(void *context, const struct dms_gram_target *target, double *error)
+{
+    const struct request *request = context;
+    const struct dms_gram_block *block = request->work->block;
+    const struct dms_pair_counts *counts = block->run->counts[DMS_ROLE_VALIDATION];
+    const uint32_t *singles = dms_pair_counts_singles(counts);
+    const struct dms_ridge_moments *moments =
+        &block->moments[DMS_ROLE_VALIDATION].moments[target->path->column];
+    double weight = moments->row_weight, sum = 2 * dms_ridge_null_deviance(moments);
+    double level = dms_ridge_mean(moments) - dms_gram_target_bias(target);
+    uint32_t *support = request->pair_cts + target->example_ct;
+    size_t support_ct = 0;
+
+    for (size_t k = 0; k < target->example_ct; k++)
+        if (target->weights[k] != 0)
+            support[support_ct++] = (uint32_t)k;
+    for (size_t i = 0; i < support_ct; i++) {
+        size_t a = support[i];
+        double mean = singles[a] / weight, product = 0;
+        int rc = dms_pair_counts_gather(counts, a, i + 1, support, request->pair_cts);
+
+        if (rc < 0)
+            return rc;
+        for (size_t j = 0; j <= i; j++)
+            product += (j < i ? 2 : 1) * target->weights[support[j]] *
+                       (request->pair_cts[j] - mean * singles[support[j]]);
+        product -= 2 * sum_products(block, DMS_ROLE_VALIDATION, target->path->column, a,
+                                    moments->sum / weight);
+        sum += target->weights[a] * product / weight;
+        level -= mean * target->weights[a];
+    }
+    *error = sum + level * level;
+    return DMS_OK;
+}
+
+/* Coordinate descent on whole rows of the matrix: the gradient is that of all examples throughout.
+ */
+static int sweep(void *context, struct dms_gram_target *target, size_t size,
+                 const uint32_t *examples, double enough)
+{
+    const struct request *request = context;
+    const struct dms_gram_matrix *matrix = request->work->matrix;
+    double worst = INFINITY;
+
+    for (int s = 0; s < SWEEPS && worst > enough; s++) {
+        worst = 0;
+        for (size_t i = 0; i < size; i++) {
+            size_t k = examples[i];
+            double variance = dms_gram_matrix_covariance(matrix, k, k);
+            double threshold = target->path->lambda * target->masks.scales[k];
+            double pull = target->weights[k] * variance - target->gradients[k], change;
+            struct dms_weight_changes changes = {1, &examples[i], &change};
+
+            pull = pull > threshold ? pull - threshold : pull < -threshold ? pull + threshold : 0;
+            change = pull / variance - target->weights[k];
+            if (change == 0)
+                continue;
+            worst = fmax(worst, fabs(change) * variance / threshold);
+            target->weights[k] += change;
+            dms_gram_matrix_add(matrix, &changes, 0, matrix->example_ct, target->gradients);
+        }
+    }
+    return DMS_OK;
+}
+
+/* ---- rounds ---- */
+
+static int step_task(void *context, size_t index, struct dms_working_set *set)
+{
+    struct shared_work *work = context;
+    const struct dms_gram_run *run = work->block->run;
+    size_t thread = (size_t)(set - run->sets);
+    struct request request = {work, work->pair_cts + 2 * thread * run->problem->example_ct};
+    struct dms_gram_rows rows = {&request, covariances, validate, sweep};
+
+    if (!work->targets[index].path)
+        return DMS_OK;
+    return dms_gram_target_step(&work->targets[index], run->problem, &rows, set, run->set_limit,
+                                run->control->max_epochs);
+}
+
+/* A task of the pool: the gradients of all targets in a range of columns. */
+static int add_task(void *context, size_t index)
+{
+    struct shared_work *work = context;
+    size_t first = index * COLUMNS, end = first + COLUMNS;
+
+    if (end > work->matrix->example_ct)
+        end = work->matrix->example_ct;
+    for (size_t t = 0; t < work->place_ct; t++) {
+        const struct dms_gram_target *target = &work->targets[t];
+        struct dms_weight_changes changes = {target->change_ct, target->examples, target->changes};
+
+        if (target->path && target->change_ct > 0)
+            dms_gram_matrix_add(work->matrix, &changes, first, end, target->gradients);
+    }
+    return DMS_OK;
+}
+
+/* Covariances of masks and outputs on the models of the stage. */
+static void set_products(const struct dms_gram_block *block, struct dms_gram_target *target,
+                         const struct dms_ridge_moments *moments)
+{
+    static const enum dms_role parts[] = {DMS_ROLE_TRAINING, DMS_ROLE_VALIDATION};
+    size_t t = target->path->column;
+
+    for (size_t k = 0; k < target->example_ct; k++)
+        target->products[k] = 0;
+    for (size_t i = 0; i < (dms_gram_role(block) == DMS_ROLE_REFIT ? 2 : 1); i++) {
+        enum dms_role role = parts[i];
+        /* In this order: shifts are outputs, and their difference is exact. */
+        double level = moments->sum / moments->row_weight +
+                       (moments->shift - block->moments[role].moments[t].shift);
+
+        for (size_t k = 0; k < target->example_ct; k++)
+            target->products[k] += sum_products(block, role, t, k, level) / moments->row_weight;
+    }
+}
+
+static void begin_target(struct shared_work *work, struct dms_gram_target *target, size_t t)
+{
+    struct dms_gram_block *block = work->block;
+    struct dms_ridge_moments moments = dms_gram_moments(block, t);
+
+    target->path = &block->paths[t];
+    dms_gram_set_moments(target->path, &moments);
+    target->masks = (struct dms_gram_masks){work->means, work->deviations, work->scales};
+    target->refit = block->stage == DMS_GRAM_REFIT;
+    set_products(block, target, &moments);
+    dms_gram_target_begin(target, block->run->problem);
+}
+
+/* Puts targets that are not finished in the places of those that are; whether there are any. */
+static bool fill_places(struct shared_work *work)
+{
+    struct dms_gram_block *block = work->block;
+    bool any = false;
+
+    for (size_t i = 0; i < work->place_ct; i++) {
+        struct dms_gram_target *target = &work->targets[i];
+
+        if (!target->path || target->path->finished) {
+            target->path = NULL;
+            while (work->next < block->target_ct &&
+                   (block->paths[work->next].finished || !dms_gram_is_shared(block, work->next)))
+                work->next++;
+            if (work->next < block->target_ct)
+                begin_target(work, target, work->next++);
+        }
+        any = any || target->path;
+    }
+    return any;
+}
+
+static int prepare(struct shared_work *work)
+{
+    struct dms_gram_run *run = work->block->run;
+    size_t example_ct = run->problem->example_ct, set_ct = run->set_ct;
+    int rc = make_matrix(work);
+
+    if (rc == DMS_OK)
+        rc = describe_masks(work);
+    if (rc < 0)
+        return rc;
+    work->targets = dms_alloc(DMS_GRAM_BATCH, sizeof *work->targets);
+    work->pair_cts = dms_alloc(set_ct * example_ct, 2 * sizeof *work->pair_cts);
+    if (!work->targets || !work->pair_cts)
+        return DMS_ERR_NO_MEMORY;
+    for (; rc == DMS_OK && work->place_ct < DMS_GRAM_BATCH; work->place_ct++)
+        rc = dms_gram_target_create(example_ct, &work->targets[work->place_ct]);
+    return rc;
+}
+
+static void release(struct shared_work *work)
+{
+    for (size_t i = 0; i < work->place_ct; i++)
+        dms_gram_target_free(&work->targets[i]);
+    free(work->targets);
+    free(work->pair_cts);
+    free(work->means);
+    free(work->deviations);
+    free(work->scales);
+    dms_gram_matrix_free(work->matrix);
+}
+
+int dms_gram_solve_shared(struct dms_gram_block *block)
+{
+    struct shared_work work = {.block = block};
+    struct dms_gram_run *run = block->run;
+    size_t range_ct = (run->problem->example_ct + COLUMNS - 1) / COLUMNS;
+    bool any = false;
+    int rc = DMS_OK;
+
+    for (size_t t = 0; t < block->target_ct; t++)
+        any = any || (!block->paths[t].finished && dms_gram_is_shared(block, t));
+    if (any)
+        rc = prepare(&work);
+    while (rc == DMS_OK && fill_places(&work)) {
+        /* A refit begins with its model as a change. */
+        rc = dms_pool_run(run->pool, range_ct, add_task, &work);
+        if (rc == DMS_OK)
+            rc = dms_gram_each(run, work.place_ct, step_task, &work);
+        if (rc == DMS_OK)
+            rc = dms_gram_tell(block);
+    }
+    release(&work);
+    return rc;
+}

@@ -1,0 +1,352 @@
+/*
+ * Screening, steps and certificates of one target; see gram_target.h.
+ */
+#include "solver/gram_target.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "solver/certificate.h"
+
+/* The part of the tolerance that a working set may use up; the other examples have the rest. */
+#define SET_SHARE 0.1
+/* Rounds of sweeps in a working set before Newton steps: those cost more than many sweeps there. */
+#define PATIENCE 12
+#define SMALL_SET 64
+#define SMALL_PATIENCE 1
+/* Steps at one lambda after which rounding is in the way. */
+#define STEPS_AT_LAMBDA 1000
+
+uint64_t dms_gram_target_bytes(size_t example_ct)
+{
+    return example_ct * (4 * sizeof(double) + sizeof(uint32_t));
+}
+
+int dms_gram_target_create(size_t example_ct, struct dms_gram_target *target)
+{
+    *target = (struct dms_gram_target){.example_ct = example_ct};
+    target->products = dms_alloc(example_ct, sizeof *target->products);
+    target->weights = dms_alloc(example_ct, sizeof *target->weights);
+    target->gradients = dms_alloc(example_ct, sizeof *target->gradients);
+    target->examples = dms_alloc(example_ct, sizeof *target->examples);
+    target->changes = dms_alloc(example_ct, sizeof *target->changes);
+    if (target->products && target->weights && target->gradients && target->examples &&
+        target->changes)
+        return DMS_OK;
+    dms_gram_target_free(target);
+    return DMS_ERR_NO_MEMORY;
+}
+
+void dms_gram_target_free(struct dms_gram_target *target)
+{
+    free(target->products);
+    free(target->weights);
+    free(target->gradients);
+    free(target->examples);
+    free(target->changes);
+    *target = (struct dms_gram_target){0};
+}
+
+static double largest_gradient(const struct dms_gram_target *target)
+{
+    double largest = 0;
+
+    for (size_t k = 0; k < target->example_ct; k++)
+        if (target->masks.scales[k] > 0)
+            largest = fmax(largest, fabs(target->gradients[k]) / target->masks.scales[k]);
+    return largest;
+}
+
+void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_problem *problem)
+{
+    struct dms_target_path *path = target->path;
+    const struct dms_sparse_model *model = &path->model;
+
+    memset(target->weights, 0, target->example_ct * sizeof *target->weights);
+    for (size_t k = 0; k < target->example_ct; k++)
+        target->gradients[k] = -target->products[k];
+    target->change_ct = 0;
+    target->at_lambda = target->refit;
+    target->step_ct = 0;
+    if (!target->refit) {
+        dms_target_path_begin(path, problem, largest_gradient(target));
+        target->last_lambda = path->largest_lambda;
+        return;
+    }
+    for (size_t i = 0; i < model->weight_ct; i++) {
+        size_t k = model->examples[i];
+
+        /* An example that is in no model of these rows, or in all. */
+        if (target->masks.scales[k] == 0)
+            continue;
+        target->weights[k] = model->weights[i];
+        target->examples[target->change_ct] = (uint32_t)k;
+        target->changes[target->change_ct++] = model->weights[i];
+    }
+}
+
+double dms_gram_target_bias(const struct dms_gram_target *target)
+{
+    double bias = target->path->mean;
+
+    for (size_t k = 0; k < target->example_ct; k++)
+        if (target->weights[k] != 0)
+            bias -= target->masks.means[k] * target->weights[k];
+    return bias;
+}
+
+/* ---- certificates ---- */
+
+/* All sums over rows follow from covariances: with w the weights, g the gradient, c the products
+ * and D twice the null deviance, sum r^2 = W (w.g - w.c + D) and sum y~ e = W (w.c - D). */
+static void certify(const struct dms_gram_target *target, struct dms_certificate *certificate)
+{
+    double weight = target->path->row_weight, deviance = 2 * target->path->null_deviance;
+    double product = 0, slope = 0, norm = 0;
+
+    for (size_t k = 0; k < target->example_ct; k++) {
+        double w = target->weights[k];
+
+        if (w == 0)
+            continue;
+        product += w * target->products[k];
+        slope += w * target->gradients[k];
+        norm += target->masks.scales[k] * fabs(w);
+    }
+    *certificate = (struct dms_certificate){
+        .row_weight = weight,
+        .residual_square = weight * (slope - product + deviance),
+        .output_product = weight * (product - deviance),
+        .largest_gradient = largest_gradient(target),
+        .weighted_norm = norm,
+        .lambda = target->path->lambda,
+        .null_deviance = target->path->null_deviance,
+    };
+}
+
+static size_t count_weights(const struct dms_gram_target *target)
+{
+    size_t count = 0;
+
+    for (size_t k = 0; k < target->example_ct; k++)
+        count += target->weights[k] != 0;
+    return count;
+}
+
+static int extract_model(const struct dms_gram_target *target, struct dms_sparse_model *model)
+{
+    size_t weight_ct = count_weights(target), i = 0;
+
+    dms_sparse_model_free(model);
+    model->examples = dms_alloc(weight_ct, sizeof *model->examples);
+    model->weights = dms_alloc(weight_ct, sizeof *model->weights);
+    if (!model->examples || !model->weights)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t k = 0; k < target->example_ct; k++) {
+        if (target->weights[k] == 0)
+            continue;
+        model->examples[i] = (uint32_t)k;
+        model->weights[i++] = target->weights[k];
+    }
+    model->weight_ct = weight_ct;
+    model->bias = dms_gram_target_bias(target);
+    return DMS_OK;
+}
+
+/* ---- what follows from a certificate ---- */
+
+static int finish_refit(struct dms_gram_target *target)
+{
+    target->path->gap = target->gap;
+    target->path->finished = true;
+    return extract_model(target, &target->path->model);
+}
+
+static int advance(struct dms_gram_target *target, const struct dms_problem *problem,
+                   const struct dms_gram_rows *rows)
+{
+    struct dms_target_path *path = target->path;
+    double error = (double)NAN;
+    bool best;
+    int rc = problem->row_ct[DMS_ROLE_VALIDATION] > 0
+                 ? rows->validate(rows->context, target, &error)
+                 : DMS_OK;
+
+    if (rc < 0)
+        return rc;
+    target->last_lambda = path->lambda;
+    target->at_lambda = false;
+    dms_target_path_advance(path, problem, target->gap, count_weights(target), error, &best);
+    return best ? extract_model(target, &path->best) : DMS_OK;
+}
+
+/* A target that does not get there. */
+static int give_up(struct dms_gram_target *target)
+{
+    struct dms_target_path *path = target->path;
+    int rc = DMS_OK;
+
+    path->gap = target->gap;
+    if (target->refit)
+        rc = extract_model(target, &path->model);
+    else if (path->path_ct == 0)
+        rc = extract_model(target, &path->best);
+    dms_target_path_abandon(path);
+    return rc;
+}
+
+/* ---- the working set ---- */
+
+/* Which examples are looked at: those with a weight, and those whose weight may become other than
+ * 0. First by the sequential strong rule (Tibshirani et al. 2012, sec. 2), which may be wrong, then
+ * by the optimality conditions; and never one that the gap excludes: its gradient at the solution
+ * is within deviation x sqrt(2 gap) of that of the dual point (Ndiaye et al. 2017, sec. 3).
+ */
+static size_t choose_examples(struct dms_gram_target *target,
+                              const struct dms_certificate *certificate)
+{
+    double lambda = target->path->lambda;
+    double threshold = target->at_lambda ? lambda : 2 * lambda - target->last_lambda;
+    double scale = dms_certificate_dual_scale(certificate);
+    double radius = sqrt(2 * target->gap * target->path->null_deviance);
+    size_t count = 0;
+
+    for (size_t k = 0; k < target->example_ct; k++) {
+        double gradient = fabs(target->gradients[k]), penalty = target->masks.scales[k];
+
+        if (penalty == 0)
+            continue;
+        if (target->weights[k] == 0 &&
+            (gradient < threshold * penalty ||
+             fabs(scale) * gradient + target->masks.deviations[k] * radius < lambda * penalty))
+            continue;
+        target->examples[count++] = (uint32_t)k;
+    }
+    return count;
+}
+
+struct urgency {
+    double value; /* how far an example is from what its optimality condition says */
+    uint32_t example;
+};
+
+static int compare_urgency(const void *a, const void *b)
+{
+    const struct urgency *left = a, *right = b;
+    int order = (left->value < right->value) - (left->value > right->value);
+
+    return order != 0 ? order : (left->example > right->example) - (left->example < right->example);
+}
+
+static int compare_examples(const void *a, const void *b)
+{
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+    return (left > right) - (left < right);
+}
+
+/* Leaves the `limit` most urgent ones of the examples. */
+static int keep_urgent(struct dms_gram_target *target, size_t size, size_t limit)
+{
+    struct urgency *order = dms_alloc(size, sizeof *order);
+
+    if (!order)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t i = 0; i < size; i++) {
+        uint32_t k = target->examples[i];
+        double penalty = target->path->lambda * target->masks.scales[k];
+        double pull = copysign(penalty, target->weights[k]);
+
+        order[i].example = k;
+        order[i].value = (target->weights[k] != 0 ? fabs(target->gradients[k] + pull)
+                                                  : fabs(target->gradients[k]) - penalty) /
+                         penalty;
+    }
+    qsort(order, size, sizeof *order, compare_urgency);
+    for (size_t i = 0; i < limit; i++)
+        target->examples[i] = order[i].example;
+    qsort(target->examples, limit, sizeof *target->examples, compare_examples);
+    free(order);
+    return DMS_OK;
+}
+
+static int solve_set(struct dms_gram_target *target, const struct dms_gram_rows *rows,
+                     double enough, size_t size, struct dms_working_set *set)
+{
+    int rc = dms_working_set_reserve(set, size);
+
+    if (rc == DMS_OK)
+        rc = rows->covariances(rows->context, size, target->examples, set->matrix);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < size; i++) {
+        size_t k = target->examples[i];
+
+        set->gradients[i] = target->gradients[k];
+        set->weights[i] = target->weights[k];
+        set->scales[i] = target->masks.scales[k];
+    }
+    set->lambda = target->path->lambda;
+    set->enough = enough;
+    set->patience = size <= SMALL_SET ? SMALL_PATIENCE : PATIENCE;
+    rc = dms_working_set_solve(set);
+    for (size_t i = 0; rc == DMS_OK && i < size; i++) {
+        size_t k = target->examples[i];
+        double change = set->weights[i] - target->weights[k];
+
+        if (change == 0 || !isfinite(change))
+            continue;
+        target->weights[k] = set->weights[i];
+        target->examples[target->change_ct] = (uint32_t)k;
+        target->changes[target->change_ct++] = change;
+    }
+    return rc;
+}
+
+static int move(struct dms_gram_target *target, const struct dms_problem *problem,
+                const struct dms_gram_rows *rows, const struct dms_certificate *certificate,
+                struct dms_working_set *set, size_t limit)
+{
+    size_t size = choose_examples(target, certificate);
+    double enough = problem->tolerance * SET_SHARE;
+    int rc = DMS_OK;
+
+    target->at_lambda = true;
+    if (size > limit && rows->sweep)
+        return rows->sweep(rows->context, target, size, target->examples, enough);
+    if (size > limit) {
+        rc = keep_urgent(target, size, limit);
+        size = limit;
+    }
+    return rc == DMS_OK ? solve_set(target, rows, enough, size, set) : rc;
+}
+
+int dms_gram_target_step(struct dms_gram_target *target, const struct dms_problem *problem,
+                         const struct dms_gram_rows *rows, struct dms_working_set *set,
+                         size_t limit, uint64_t max_steps)
+{
+    struct dms_target_path *path = target->path;
+    struct dms_certificate certificate;
+
+    target->change_ct = 0;
+    while (!path->finished) {
+        int rc;
+
+        certify(target, &certificate);
+        target->gap = dms_certificate_gap(&certificate);
+        if (!(target->gap <= problem->tolerance))
+            break;
+        path->pass_ct = 0;
+        rc = target->refit ? finish_refit(target) : advance(target, problem, rows);
+        if (rc < 0)
+            return rc;
+    }
+    if (path->finished)
+        return DMS_OK;
+    if (target->step_ct++ >= max_steps || path->pass_ct++ >= STEPS_AT_LAMBDA)
+        return give_up(target);
+    return move(target, problem, rows, &certificate, set, limit);
+}

@@ -1,0 +1,69 @@
+/*
+ * One target of the gram solver, from step to step: which examples may have a weight at its lambda,
+ * the solution on them, whether that is a solution of the whole problem, and the next lambda. What
+ * its rows are, and how the gradient follows a step, is the caller's business.
+ */
+#ifndef DMS_SOLVER_GRAM_TARGET_H
+#define DMS_SOLVER_GRAM_TARGET_H
+
+#include "solver/target_path.h"
+#include "solver/working_set.h"
+
+/* What describes the masks of the rows with weight: example_ct values each. */
+struct dms_gram_masks {
+    const double *means;
+    const double *deviations; /* standard deviations */
+    const double *scales;     /* s_k of the penalty; 0: the weight is 0 */
+};
+
+struct dms_gram_target {
+    struct dms_target_path *path; /* with the moments of the stage's rows */
+    size_t example_ct;
+    struct dms_gram_masks masks;
+    bool refit;       /* one lambda, from a model on; else the path, from no weights on */
+    double *products; /* example_ct: covariances of masks and outputs */
+    /* example_ct; the gradient of the smooth part, -products without weights. */
+    double *weights, *gradients;
+    /* What the last step changed: the caller adds the products of these with the covariances to the
+     * gradients before the next one. */
+    size_t change_ct;
+    uint32_t *examples; /* increasing; room for example_ct */
+    double *changes;
+    double last_lambda; /* that was solved */
+    bool at_lambda;     /* not the first step at this lambda */
+    uint64_t step_ct;
+    double gap; /* as last seen */
+};
+
+/* The rows of one target. */
+struct dms_gram_rows {
+    void *context;
+    /* matrix[i * size + j] = population covariance of the masks of examples i and j. */
+    int (*covariances)(void *context, size_t size, const uint32_t *examples, double *matrix);
+    /* The mean squared error of the target's weights on its validation rows; NaN: it has none. */
+    int (*validate)(void *context, const struct dms_gram_target *target, double *error);
+    /* Sweeps over more examples than a working set holds, gradients and weights moving at once
+     * (change_ct stays 0). NULL: the worst ones are solved at a time. */
+    int (*sweep)(void *context, struct dms_gram_target *target, size_t size,
+                 const uint32_t *examples, double enough);
+};
+
+/* Room for a target. The caller ends it with dms_gram_target_free. */
+int dms_gram_target_create(size_t example_ct, struct dms_gram_target *target);
+void dms_gram_target_free(struct dms_gram_target *target);
+uint64_t dms_gram_target_bytes(size_t example_ct);
+
+/* Begins a stage: path (with its moments), masks, refit and products are set. A refit begins with
+ * the path's model, as a change. */
+void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_problem *problem);
+
+/* The bias that goes with the weights: mean - sum of means x weights. */
+double dms_gram_target_bias(const struct dms_gram_target *target);
+
+/* Judges the weights by their gradient and, unless the target is finished with that, takes a step.
+ * `set`: scratch, for at most `limit` examples. */
+int dms_gram_target_step(struct dms_gram_target *target, const struct dms_problem *problem,
+                         const struct dms_gram_rows *rows, struct dms_working_set *set,
+                         size_t limit, uint64_t max_steps);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * Keeps the masks of one pass; see mask_columns.h.
+ */
+#include "solver/mask_columns.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "kernels/kernels.h"
+#include "solver/pass.h"
+
+/* Words of each example that are counted at a time: those of all examples stay in the cache. */
+#define WORDS 64
+
+uint64_t dms_mask_columns_bytes(size_t example_ct, uint64_t row_ct)
+{
+    return (row_ct + 63) / 64 * sizeof(uint64_t) * example_ct;
+}
+
+static int take_batch(void *context, const struct dms_batch *batch)
+{
+    struct dms_mask_columns *columns = context;
+    size_t word_ct = (batch->row_ct + 63u) / 64;
+
+    memcpy(columns->words + batch->position / 64 * columns->example_ct, batch->mask_columns,
+           word_ct * columns->example_ct * sizeof *columns->words);
+    return DMS_OK;
+}
+
+int dms_mask_columns_read(const struct dms_problem *problem, enum dms_role role,
+                          struct dms_mask_columns *columns)
+{
+    struct dms_mask_columns made = {
+        .example_ct = problem->example_ct,
+        .row_ct = problem->row_ct[role],
+        .word_ct = (size_t)((problem->row_ct[role] + 63) / 64),
+    };
+    size_t word_ct;
+    int rc;
+
+    if (dms_mul_overflow(made.example_ct, made.word_ct, &word_ct))
+        return dms_fail(DMS_ERR_NO_MEMORY, "the masks of %zu examples are too large",
+                        made.example_ct);
+    made.words = dms_alloc(word_ct, sizeof *made.words);
+    if (!made.words)
+        return DMS_ERR_NO_MEMORY;
+    /* The outputs of one target come along, unused: a source has at least one. */
+    rc = dms_problem_visit(problem, role, 0, 1, take_batch, &made);
+    if (rc < 0)
+        dms_mask_columns_free(&made);
+    else
+        *columns = made;
+    return rc;
+}
+
+void dms_mask_columns_free(struct dms_mask_columns *columns)
+{
+    free(columns->words);
+    *columns = (struct dms_mask_columns){0};
+}
+
+/* Words first_word .. of some examples, one example after the other. */
+static void gather(const struct dms_mask_columns *columns, size_t first_word, size_t word_ct,
+                   size_t example_ct, const uint32_t *examples, uint64_t *to)
+{
+    for (size_t w = 0; w < word_ct; w++)
+        for (size_t a = 0; a < example_ct; a++)
+            to[a * WORDS + w] =
+                columns->words[(first_word + w) * columns->example_ct + examples[a]];
+}
+
+int dms_mask_columns_count(const struct dms_mask_columns *columns, const uint64_t *row_words,
+                           size_t first, size_t size, const uint32_t *examples, uint32_t *counts,
+                           size_t stride)
+{
+    uint64_t *words = dms_alloc(size * WORDS, sizeof *words), weighted[WORDS], both[WORDS];
+
+    if (!words)
+        return DMS_ERR_NO_MEMORY;
+    for (size_t a = first; a < size; a++)
+        memset(counts + a * stride, 0, (a + 1) * sizeof *counts);
+    for (size_t at = 0; at < columns->word_ct; at += WORDS) {
+        size_t word_ct = columns->word_ct - at < WORDS ? columns->word_ct - at : WORDS;
+
+        gather(columns, at, word_ct, size, examples, words);
+        for (size_t a = first; a < size; a++) {
+            for (size_t w = 0; w < word_ct; w++)
+                weighted[w] = words[a * WORDS + w] & row_words[at + w];
+            for (size_t b = 0; b <= a; b++) {
+                for (size_t w = 0; w < word_ct; w++)
+                    both[w] = words[b * WORDS + w] & weighted[w];
+                counts[a * stride + b] += (uint32_t)dms_kernels_get()->popcount(
+                    (const uint8_t *)both, word_ct * sizeof *both);
+            }
+        }
+    }
+    free(words);
+    return DMS_OK;
+}

@@ -91,7 +91,7 @@ class Dmstore:
             fail(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
-    def time_fit(self, core_ct, solver="saga", target_ct=None, lambda_ct=None):
+    def time_fit(self, core_ct, solver="auto", target_ct=None, lambda_ct=None):
         """Seconds a target of a new fit of all targets, or of the first target_ct; of whole paths, or of the first
         lambda_ct lambdas of each."""
         setting = self.setting

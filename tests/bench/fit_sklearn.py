@@ -16,76 +16,27 @@ scikit-learn, whose solver uses one, in as many processes that share the matrice
 as the other benchmarks do: medians, (least..greatest).
 """
 import argparse
-import json
 import multiprocessing
 import os
 import platform
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import warnings
 
 import numpy as np
 import sklearn
+from lasso_problem import Dmstore, Problem, limit_cores
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lasso_path
 from threadpoolctl import threadpool_info, threadpool_limits
 
 warnings.simplefilter("error", ConvergenceWarning)
 
-PLANTED_WEIGHTS = 20
 MAX_ITERATIONS = 1000000
 TOLERANCE_STEPS = 7  # of the search for scikit-learn's tol
-SEED = 1
-
-
-# ---- the problem ---------------------------------------------------------------------------------------------------
-
-
-class Problem:
-    """Masks and outputs, and the same standardised and centred, for the sampled targets."""
-
-    def __init__(self, setting):
-        random = np.random.default_rng(SEED)
-        row_ct, example_ct, target_ct = setting.rows, setting.examples, setting.targets
-        self.masks = random.random((row_ct, example_ct), dtype=np.float32) < 0.5
-        weights = np.zeros((example_ct, target_ct), dtype=np.float32)
-        for target in range(target_ct):
-            examples = random.choice(example_ct, min(PLANTED_WEIGHTS, example_ct), replace=False)
-            weights[examples, target] = random.normal(size=len(examples)) * 2 / np.sqrt(len(examples))
-        noise = random.normal(size=(row_ct, target_ct))
-        self.outputs = (self.masks.astype(np.float32) @ weights + noise).astype(np.float16)
-        self.sample = np.sort(random.choice(target_ct, min(setting.sample, target_ct), replace=False))
-        self.means, self.scales = self.masks.mean(axis=0), self.masks.std(axis=0)
-        self.x = np.asfortranarray((self.masks - self.means) / self.scales)
-        chosen = self.outputs[:, self.sample].astype(float)
-        self.y = np.asfortranarray(chosen - chosen.mean(axis=0))
-        self.gram = self.correlations = None
-
-    def make_gram(self):
-        self.gram = self.x.T @ self.x
-        self.correlations = np.asfortranarray(self.x.T @ self.y)
-
-    def lambdas(self, at, setting):
-        """The path of the target at place `at` of the sample."""
-        largest = np.abs(self.x.T @ self.y[:, at]).max() / len(self.x)
-        return np.geomspace(largest, largest * setting.lambda_min_ratio, setting.lambdas)
-
-    def gaps(self, at, weights, lambdas):
-        """Duality gaps of the columns of `weights` over the null deviance, and the objectives. The dual point is the
-        best multiple of the residual."""
-        y, row_ct = self.y[:, at], len(self.x)
-        residuals = y[:, None] - self.x @ weights
-        squares = (residuals ** 2).sum(axis=0)
-        products = y @ residuals
-        limits = lambdas * row_ct / np.maximum(np.abs(self.x.T @ residuals).max(axis=0), 1e-300)
-        dual_scales = np.clip(products / squares, -limits, limits)
-        objectives = squares / (2 * row_ct) + lambdas * np.abs(weights).sum(axis=0)
-        duals = (dual_scales * products - dual_scales ** 2 * squares / 2) / row_ct
-        return (objectives - duals) / (y @ y / (2 * row_ct)), objectives
 
 
 # ---- scikit-learn --------------------------------------------------------------------------------------------------
@@ -102,7 +53,7 @@ def check_sklearn(problem, setting, tol):
     """The worst gap over the sample, and the objectives at the last lambda."""
     worst, objectives = 0, []
     for at in range(len(problem.sample)):
-        lambdas = problem.lambdas(at, setting)
+        lambdas = problem.lambdas(at)
         gaps, values = problem.gaps(at, solve_path(problem, at, lambdas, tol), lambdas)
         worst = max(worst, gaps.max())
         objectives.append(values[-1])
@@ -131,7 +82,7 @@ def time_sklearn(problem, setting, tol, core_ct):
     """Seconds a target. Some are solved twice where the processes would not have the same number of them otherwise."""
     global shared
     job_ct = -(-len(problem.sample) // core_ct) * core_ct
-    shared = problem, [problem.lambdas(at, setting) for at in range(len(problem.sample))], tol
+    shared = problem, [problem.lambdas(at) for at in range(len(problem.sample))], tol
     with threadpool_limits(1), multiprocessing.get_context("fork").Pool(core_ct, limit_cores, [core_ct]) as pool:
         pool.map(int, range(core_ct), chunksize=1)  # all processes are there
         start = time.perf_counter()
@@ -144,77 +95,6 @@ def time_gram(problem, core_ct):
         start = time.perf_counter()
         problem.make_gram()
         return time.perf_counter() - start
-
-
-# ---- dmstore -------------------------------------------------------------------------------------------------------
-
-
-def limit_cores(core_ct):
-    """Ties this process and its threads to the first of the cores it may use."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:core_ct])
-
-
-class Dmstore:
-    def __init__(self, setting, directory, problem):
-        self.setting, self.directory, self.problem = setting, directory, problem
-        self.store = os.path.join(directory, "store")
-        self.fit_ct = 0
-        self.run("create", self.store, "--examples", setting.examples, "--output", f"y:{setting.targets}:f16")
-        self.run("ingest", self.store, "--masks", self.save("masks", problem.masks), "--output",
-                 "y=" + self.save("outputs", problem.outputs))
-
-    def save(self, name, values):
-        path = os.path.join(self.directory, name + ".npy")
-        np.save(path, values)
-        return path
-
-    def run(self, *arguments, core_ct=None):
-        command = [self.setting.dmstore, *map(str, arguments)]
-        limit = (lambda: limit_cores(core_ct)) if core_ct else None
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
-        if done.returncode != 0:
-            sys.exit(f"fit_sklearn: {' '.join(command)}: exit status {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
-
-    def time_fit(self, core_ct):
-        """Seconds a target of a new fit of all targets."""
-        setting = self.setting
-        self.fit_ct += 1
-        start = time.perf_counter()
-        self.run("fit", self.store, "--output", "y", "--name", f"fit{self.fit_ct}", "--holdout", 0, "--validation", 0,
-                 "--full-path", "--no-refit", "--lambdas", setting.lambdas, "--lambda-min-ratio",
-                 setting.lambda_min_ratio, "--tol", setting.tol, "--threads", core_ct, core_ct=core_ct)
-        return (time.perf_counter() - start) / setting.targets
-
-    def weights(self):
-        """Of the sampled targets at the last lambda, on the scale of the masks, in float64."""
-        to = os.path.join(self.directory, "exported")
-        self.run("export-fit", self.store, f"fit{self.fit_ct}", "-o", to, "--sparse")
-        starts, examples, values = (np.load(os.path.join(to, name + ".npy")) for name in ("indptr", "indices", "data"))
-        weights = np.zeros((self.setting.examples, len(self.problem.sample)))
-        for at, target in enumerate(self.problem.sample):
-            own = slice(starts[target], starts[target + 1])
-            weights[examples[own], at] = values[own]
-        return weights
-
-    def check(self):
-        """The worst gap of all targets and lambdas, and the objectives of the sample at the last lambda. Ends the
-        program when the paths or the gaps are not what they should be."""
-        fit = json.loads(self.run("fits", self.store, f"fit{self.fit_ct}", "--targets", f"0:{self.setting.targets}",
-                                  "--json"))
-        targets = fit["targets"]
-        worst = max(step["gap"] for target in targets for step in target["path"])
-        weights, objectives = self.weights(), []
-        for at, target in enumerate(self.problem.sample):
-            lambdas = self.problem.lambdas(at, self.setting)
-            if not np.allclose([step["lambda"] for step in targets[target]["path"]], lambdas, rtol=1e-5):
-                sys.exit(f"fit_sklearn: the path of target {target} is another one")
-            standardized = weights[:, at:at + 1] * self.problem.scales[:, None]
-            gaps, values = self.problem.gaps(at, standardized, lambdas[-1:])
-            if gaps[0] > 1.01 * self.setting.tol + 1e-9:
-                sys.exit(f"fit_sklearn: target {target} has a gap of {gaps[0]}, not {targets[target]['gap']}")
-            objectives.append(values[0])
-        return worst, np.array(objectives)
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------
@@ -282,7 +162,7 @@ def measure(setting, directory):
             tol = tol or choose_tol(problem, setting)
             ours[where].append(dmstore.time_fit(core_ct))
             theirs[where].append(time_sklearn(problem, setting, tol, core_ct))
-    our_gap, our_objectives = dmstore.check()
+    our_gap, _, our_objectives = dmstore.check()
     their_gap, their_objectives = check_sklearn(problem, setting, tol)
     print_head(setting, tol)
     data = f"{setting.rows} rows, d {setting.examples}, n {setting.targets}, {setting.lambdas} lambdas"

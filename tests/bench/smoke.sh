@@ -52,9 +52,19 @@ if [ -n "$sklearn_python" ]; then
     smoke_program query_sklearn.py 3 "$sklearn_python" -B "$DMSTORE_SOURCE_DIR/tests/bench/query_sklearn.py" \
         --dmstore "$DMSTORE" --generate-fit "$DMSTORE_BUILD_DIR/tests/bench/generate_fit" --examples 300 --targets 90 \
         --weights 20 --groups 5 --components 4 --masks 10 --repeats 1
+    mkdir tables
+    check "peers.sh measures the peers that are there" env PYTHON="$sklearn_python" OPENBLAS_NUM_THREADS=1 \
+        bash "$DMSTORE_SOURCE_DIR/tests/bench/peers.sh" --output tables --directory . \
+        --solvers --sizes=200x40 --solvers --targets=4 --solvers --sample=2 --solvers --lambdas=5 --solvers --repeats=1 \
+        --solvers --threads=1 --stores --rows=1500 --stores --examples=800 --stores --targets=40 --stores --slice=10 \
+        --stores --repeats=1 --stores --threads=1 --stores --epochs=1
+    check "its tables are whole, and its judges see what is wrong" \
+        "$sklearn_python" -B "$DMSTORE_SOURCE_DIR/tests/bench/peers_check.py" tables
 else
     skip "fit_sklearn.py runs" "no Python with scikit-learn (Debian: python3-sklearn)"
     skip "query_sklearn.py runs" "no Python with scikit-learn (Debian: python3-sklearn)"
+    skip "peers.sh measures the peers that are there" "no Python with scikit-learn (Debian: python3-sklearn)"
+    skip "its tables are whole, and its judges see what is wrong" "no Python with scikit-learn (Debian: python3-sklearn)"
 fi
 
 check "generate writes files that can be ingested" bash -c '

@@ -16,6 +16,8 @@
 #define TILE DMS_PAIR_TILE
 /* Rows begin on cache lines. */
 #define ALIGNED_VALUES 32
+/* Values of a cache line, twice. */
+#define SQUARE 16
 
 static size_t row_stride(size_t example_ct)
 {
@@ -260,11 +262,37 @@ double dms_gram_matrix_covariance(const struct dms_gram_matrix *matrix, size_t a
     return (pairs - matrix->singles[a] * matrix->singles[b] / weight) / weight;
 }
 
+/* Copies the lower triangle to the upper one, square by square: columns of a large matrix would
+ * miss the cache at every step. */
+static void mirror(size_t size, double *matrix)
+{
+    for (size_t row = 0; row < size; row += SQUARE)
+        for (size_t column = 0; column <= row; column += SQUARE)
+            for (size_t i = row; i < size && i < row + SQUARE; i++)
+                for (size_t j = column; j < i && j < column + SQUARE; j++)
+                    matrix[j * size + i] = matrix[i * size + j];
+}
+
 void dms_gram_matrix_covariances(const struct dms_gram_matrix *matrix, size_t size,
                                  const uint32_t *examples, double *covariances)
 {
-    for (size_t i = 0; i < size; i++)
-        for (size_t j = i; j < size; j++)
-            covariances[i * size + j] = covariances[j * size + i] =
-                dms_gram_matrix_covariance(matrix, examples[i], examples[j]);
+    double inverse = 1 / matrix->row_weight;
+
+    for (size_t i = 0; i < size; i++) {
+        size_t a = examples[i];
+        const int16_t *row = matrix->rows + a * matrix->stride;
+        const int32_t *wide_row = matrix->wide_rows[a];
+        double single = matrix->singles[a] * inverse;
+        double offset = matrix->offsets[a] - matrix->centre;
+        double *values = covariances + i * size;
+
+        for (size_t j = 0; j < i; j++) {
+            size_t b = examples[j];
+            double pairs = (wide_row ? wide_row[b] : row[b]) + offset + matrix->offsets[b];
+
+            values[j] = (pairs - single * matrix->singles[b]) * inverse;
+        }
+        values[i] = (matrix->singles[a] - single * matrix->singles[a]) * inverse;
+    }
+    mirror(size, covariances);
 }

@@ -12,7 +12,9 @@
 #include "solver/certificate.h"
 
 /* The part of the tolerance that a working set may use up; the other examples have the rest. */
-#define SET_SHARE 0.1
+#define SET_SHARE 0.25
+/* How much more exactly each further step at a lambda solves its set. */
+#define SHARPER 0.2
 /* Rounds of sweeps in a working set before Newton steps: those cost more than many sweeps there. */
 #define PATIENCE 12
 #define SMALL_SET 64
@@ -306,12 +308,25 @@ static int solve_set(struct dms_gram_target *target, const struct dms_gram_rows 
     return rc;
 }
 
+/* How far the optimality conditions may be from holding, over lambda s_k. With e that violation and
+ * n = lambda sum s_k |w_k| over the null deviance, the gap that comes of it is about 2 n e + e^2:
+ * the dual point shrinks by 1 - e, and each weight is off by as much of its penalty. */
+static double choose_exactness(const struct dms_gram_target *target,
+                               const struct dms_problem *problem,
+                               const struct dms_certificate *certificate)
+{
+    double norm = certificate->lambda * certificate->weighted_norm / certificate->null_deviance;
+    double exact = sqrt(norm * norm + SET_SHARE * problem->tolerance) - norm;
+
+    return exact * pow(SHARPER, (double)(target->path->pass_ct - 1));
+}
+
 static int move(struct dms_gram_target *target, const struct dms_problem *problem,
                 const struct dms_gram_rows *rows, const struct dms_certificate *certificate,
                 struct dms_working_set *set, size_t limit)
 {
     size_t size = choose_examples(target, certificate);
-    double enough = problem->tolerance * SET_SHARE;
+    double enough = choose_exactness(target, problem, certificate);
     int rc = DMS_OK;
 
     target->at_lambda = true;

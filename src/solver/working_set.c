@@ -83,7 +83,7 @@ static void sweep(struct dms_working_set *set)
     }
 }
 
-double dms_working_set_violation(const struct dms_working_set *set)
+static double violation(const struct dms_working_set *set)
 {
     double worst = 0;
 
@@ -240,9 +240,9 @@ int dms_working_set_solve(struct dms_working_set *set)
     int rc = DMS_OK;
 
     /* Sweeps first find the weights that are not zero; a Newton step costs many of them. */
-    for (unsigned round = 0;
-         rc == DMS_OK && round < ROUNDS && dms_working_set_violation(set) > set->enough; round++) {
-        for (int i = 0; i < SWEEPS_PER_ROUND; i++)
+    for (unsigned round = 0; rc == DMS_OK && round < ROUNDS && violation(set) > set->enough;
+         round++) {
+        for (int i = 0; i < SWEEPS_PER_ROUND && (i == 0 || violation(set) > set->enough); i++)
             sweep(set);
         if (round >= set->patience)
             rc = newton(set);

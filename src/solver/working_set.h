@@ -42,7 +42,4 @@ void dms_working_set_free(struct dms_working_set *set);
  * hundred sweeps. The only error is NO_MEMORY. */
 int dms_working_set_solve(struct dms_working_set *set);
 
-/* How far the optimality conditions are from holding, over lambda s_k. */
-double dms_working_set_violation(const struct dms_working_set *set);
-
 #endif

@@ -19,14 +19,12 @@ uint64_t dms_mask_columns_bytes(size_t example_ct, uint64_t row_ct)
     return (row_ct + 63) / 64 * sizeof(uint64_t) * example_ct;
 }
 
-static int take_batch(void *context, const struct dms_batch *batch)
+/* As they come. */
+static void place_words(size_t example_ct, size_t word_ct, size_t first, size_t batch_word_ct,
+                        const uint64_t *from, uint64_t *to)
 {
-    struct dms_mask_columns *columns = context;
-    size_t word_ct = (batch->row_ct + 63u) / 64;
-
-    memcpy(columns->words + batch->position / 64 * columns->example_ct, batch->mask_columns,
-           word_ct * columns->example_ct * sizeof *columns->words);
-    return DMS_OK;
+    (void)word_ct;
+    memcpy(to + first * example_ct, from, batch_word_ct * example_ct * sizeof *from);
 }
 
 int dms_mask_columns_read(const struct dms_problem *problem, enum dms_role role,
@@ -37,20 +35,9 @@ int dms_mask_columns_read(const struct dms_problem *problem, enum dms_role role,
         .row_ct = problem->row_ct[role],
         .word_ct = (size_t)((problem->row_ct[role] + 63) / 64),
     };
-    size_t word_ct;
-    int rc;
+    int rc = dms_problem_read_masks(problem, role, place_words, &made.words);
 
-    if (dms_mul_overflow(made.example_ct, made.word_ct, &word_ct))
-        return dms_fail(DMS_ERR_NO_MEMORY, "the masks of %zu examples are too large",
-                        made.example_ct);
-    made.words = dms_alloc(word_ct, sizeof *made.words);
-    if (!made.words)
-        return DMS_ERR_NO_MEMORY;
-    /* The outputs of one target come along, unused: a source has at least one. */
-    rc = dms_problem_visit(problem, role, 0, 1, take_batch, &made);
-    if (rc < 0)
-        dms_mask_columns_free(&made);
-    else
+    if (rc == DMS_OK)
         *columns = made;
     return rc;
 }

@@ -21,16 +21,13 @@ uint64_t dms_packed_rows_bytes(size_t example_ct, uint64_t row_ct)
     return (row_ct + 63) / 64 * sizeof(uint64_t) * example_ct;
 }
 
-static int take_batch(void *context, const struct dms_batch *batch)
+/* Example after example. */
+static void place_words(size_t example_ct, size_t word_ct, size_t first, size_t batch_word_ct,
+                        const uint64_t *from, uint64_t *to)
 {
-    struct dms_packed_rows *rows = context;
-    size_t first = (size_t)(batch->position / 64);
-
-    for (size_t b = 0; b < (batch->row_ct + 63u) / 64; b++)
-        for (size_t k = 0; k < rows->example_ct; k++)
-            rows->columns[k * rows->word_ct + first + b] =
-                batch->mask_columns[b * rows->example_ct + k];
-    return DMS_OK;
+    for (size_t b = 0; b < batch_word_ct; b++)
+        for (size_t k = 0; k < example_ct; k++)
+            to[k * word_ct + first + b] = from[b * example_ct + k];
 }
 
 int dms_packed_rows_read(const struct dms_problem *problem, enum dms_role role,
@@ -41,20 +38,9 @@ int dms_packed_rows_read(const struct dms_problem *problem, enum dms_role role,
         .row_ct = problem->row_ct[role],
         .word_ct = (size_t)((problem->row_ct[role] + 63) / 64),
     };
-    size_t word_ct;
-    int rc;
+    int rc = dms_problem_read_masks(problem, role, place_words, &made.columns);
 
-    if (dms_mul_overflow(made.example_ct, made.word_ct, &word_ct))
-        return dms_fail(DMS_ERR_NO_MEMORY, "the masks of %zu examples are too large",
-                        made.example_ct);
-    made.columns = dms_alloc(word_ct, sizeof *made.columns);
-    if (!made.columns)
-        return DMS_ERR_NO_MEMORY;
-    /* The outputs of one target come along, unused: a source has at least one. */
-    rc = dms_problem_visit(problem, role, 0, 1, take_batch, &made);
-    if (rc < 0)
-        dms_packed_rows_free(&made);
-    else
+    if (rc == DMS_OK)
         *rows = made;
     return rc;
 }

@@ -3,6 +3,11 @@
  */
 #include "solver/pass.h"
 
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+
 int dms_problem_visit(const struct dms_problem *problem, enum dms_role role, size_t target,
                       size_t target_ct, int (*visit)(void *context, const struct dms_batch *batch),
                       void *context)
@@ -21,4 +26,45 @@ int dms_problem_visit(const struct dms_problem *problem, enum dms_role role, siz
     }
     source.close(source.context);
     return rc == DMS_END ? DMS_OK : rc;
+}
+
+struct mask_reading {
+    size_t example_ct, word_ct;
+    dms_place_words *place;
+    uint64_t *words;
+};
+
+static int take_masks(void *context, const struct dms_batch *batch)
+{
+    const struct mask_reading *reading = context;
+
+    reading->place(reading->example_ct, reading->word_ct, (size_t)(batch->position / 64),
+                   (batch->row_ct + 63u) / 64, batch->mask_columns, reading->words);
+    return DMS_OK;
+}
+
+int dms_problem_read_masks(const struct dms_problem *problem, enum dms_role role,
+                           dms_place_words *place, uint64_t **words)
+{
+    struct mask_reading reading = {
+        .example_ct = problem->example_ct,
+        .word_ct = (size_t)((problem->row_ct[role] + 63) / 64),
+        .place = place,
+    };
+    size_t all;
+    int rc;
+
+    if (dms_mul_overflow(reading.example_ct, reading.word_ct, &all))
+        return dms_fail(DMS_ERR_NO_MEMORY, "the masks of %zu examples are too large",
+                        reading.example_ct);
+    reading.words = dms_alloc(all, sizeof *reading.words);
+    if (!reading.words)
+        return DMS_ERR_NO_MEMORY;
+    /* The outputs of one target come along, unused: a source has at least one. */
+    rc = dms_problem_visit(problem, role, 0, 1, take_masks, &reading);
+    if (rc < 0)
+        free(reading.words);
+    else
+        *words = reading.words;
+    return rc;
 }

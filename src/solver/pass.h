@@ -13,6 +13,16 @@ int dms_problem_visit(const struct dms_problem *problem, enum dms_role role, siz
                       size_t target_ct, int (*visit)(void *context, const struct dms_batch *batch),
                       void *context);
 
+/* Where the words of a batch go: word b of example k, from[b * example_ct + k] for b <
+ * batch_word_ct, is word first + b of word_ct of that example. */
+typedef void dms_place_words(size_t example_ct, size_t word_ct, size_t first, size_t batch_word_ct,
+                             const uint64_t *from, uint64_t *to);
+
+/* The masks of all models of `role`, 64 models to a word, in new memory, which the caller frees:
+ * example_ct x ((row_ct + 63) / 64) words in the order that `place` gives them. */
+int dms_problem_read_masks(const struct dms_problem *problem, enum dms_role role,
+                           dms_place_words *place, uint64_t **words);
+
 /* Models of a batch of such a pass; only the last one may have fewer. */
 #define DMS_PASS_ROWS 1024
 

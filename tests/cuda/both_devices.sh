@@ -27,10 +27,11 @@ PYTHON
             >"$stdout_file" 2>"$stderr_file"
 }
 
-# fit_on DEVICE STORE NAME OPTION...: a fit whose weights are then in NAME/. Its path has $lambda_ct lambdas.
+# fit_on DEVICE STORE NAME OPTION...: a fit by saga, the solver that runs on both, whose weights are then in NAME/. Its path
+# has $lambda_ct lambdas.
 lambda_ct=4
 fit_on() {
-    dmstore fit "$2" --name "$3" --device "$1" --holdout 30 --validation 40 --lambdas $lambda_ct --lambda-min-ratio 0.02 "${@:4}" &&
+    dmstore fit "$2" --name "$3" --solver saga --device "$1" --holdout 30 --validation 40 --lambdas $lambda_ct --lambda-min-ratio 0.02 "${@:4}" &&
         rm -rf "$3" && dmstore export-fit "$2" "$3" -o "$3" >/dev/null
 }
 

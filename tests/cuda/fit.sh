@@ -57,8 +57,17 @@ check_printed "and how the work is divided" "blocks       1 of 20 targets, batch
 check_same "it is the same fit" plain-cuda/weight.npy auto/weight.npy
 check "the fit" dmstore fits base auto
 check_line "knows its device" "device = cuda: stand-in 0"
+check "left to itself, a fit takes gram where its matrix fits, on the processor" \
+    dmstore fit base --name unasked --output y --targets 0:2 --lambdas 2 --holdout 30
+check_printed "and says so" "solver       gram (the Gram matrix fits the memory)"
+check_printed "for both" "device       cpu (gram is solved on the processor)"
+check "the device that is asked for decides the solver" \
+    dmstore fit base --name asked --output y --targets 0:2 --lambdas 2 --holdout 30 --device cuda
+check_printed "it is saga" "solver       saga (gram runs on the processor only)"
+check_error "gram on a device is refused" 1 "the gram solver runs on the processor only" \
+    dmstore fit base --name refused --output y --targets 0:2 --solver gram --device cuda --holdout 30
 check "with a log" fit_on cuda base logged --output y --targets 0:2 --log logged.jsonl --json
-check_output "that tells the device" 1 grep -c '"event": "placement", "device": "cuda", "name": "stand-in 0"' logged.jsonl
+check_output "that tells the device" 1 grep -c '"solver": "saga".*"device": "cuda", "name": "stand-in 0"' logged.jsonl
 for seed in 2; do
     check "streams in another order (seed $seed)" card plain=1,seed=$seed fit_on cuda base "seed-$seed" --output y --tol 1e-5
     check_same "give the same bytes" plain-cuda/weight.npy "seed-$seed/weight.npy"

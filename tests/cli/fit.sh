@@ -294,6 +294,43 @@ done
 check_error "a manifest without -o" 1 "manifest" dmstore fit manifest --output y --name inside
 check_error "a part that cannot be written" 1 "nowhere/part" dmstore fit manifest "${in_parts[@]}" -o nowhere/part
 
+# ---- two solvers ----------------------------------------------------------------------------------------------------------
+
+both=(--output y --holdout 100 --tol 1e-6)
+dmstore gram base --remove >/dev/null
+check "the Gram matrix" dmstore fit base "${both[@]}" --name by-gram --solver gram
+check_printed "is what was asked for" "solver       gram (asked for), at most"
+check_output "its counts of training and validation models are kept" 2 sh -c 'ls base/gram | grep -c "[.]pairs$"'
+check "SAGA" dmstore fit base "${both[@]}" --name by-saga --solver saga
+exported by-gram
+exported by-saga
+check_python "finds the same, with lambdas chosen in the same way" <<'PYTHON'
+gram, saga = [{key: np.load(f"{fit}/{key}.npy").astype(float) for key in ("weight", "bias", "lam", "gap")} for fit in ("by-gram", "by-saga")]
+assert np.allclose(gram["lam"], saga["lam"], rtol=1e-9), (gram["lam"], saga["lam"])
+assert np.abs(gram["weight"] - saga["weight"]).max() < 1e-2, np.abs(gram["weight"] - saga["weight"]).max()
+assert np.abs(gram["bias"] - saga["bias"]).max() < 1e-2
+assert gram["gap"].max() <= 1e-6 and saga["gap"].max() <= 1e-6
+PYTHON
+check "a fit that finds the counts" dmstore fit base "${both[@]}" --name again --solver gram
+exported again
+check_same "finds the same weights" by-gram/weight.npy again/weight.npy
+check "jobs of one fit may take either" dmstore fit base "${both[@]}" --name either --targets :5 --solver saga
+check "and the other" dmstore fit base "${both[@]}" --name either --targets 5: --solver gram
+dmstore create wide --examples 3000 --output y:2:f32 >/dev/null
+dmstore sample --examples 3000 --alpha 0.5 --seed 3 --count 120 -o wide.npy >/dev/null
+python <<<'np.save("wide_outputs.npy", np.random.default_rng(1).normal(size=(120, 2)).astype(np.float32))'
+dmstore ingest wide --masks wide.npy --output y=wide_outputs.npy >/dev/null
+wide=(wide --output y --lambdas 3 --lambda-min-ratio 0.5 --memory 40M)
+check "many examples and little memory" dmstore fit "${wide[@]}" --name little
+check_printed "are for SAGA" "solver       saga (gram needs"
+check_error "not for gram" 1 "the gram solver keeps 3000 x 3000 numbers in memory" \
+    dmstore fit "${wide[@]}" --name none --solver gram
+printf x >>"$(ls base/gram/*.pairs | head -n 1)"
+check_error "counts that are damaged are no counts" 1 "remove it with 'dmstore gram --remove'" \
+    dmstore fit base "${both[@]}" --name damaged --solver gram
+check "and can be removed" dmstore gram base --remove
+check "and made again" dmstore fit base "${both[@]}" --name remade --solver gram
+
 # ---- stopped and gone on --------------------------------------------------------------------------------------------------
 
 slow=(--output y --targets 0:4 --holdout 100 --full-path --lambdas 100 --lambda-min-ratio 1e-4 --tol 1e-8 --threads 1 --solver saga)

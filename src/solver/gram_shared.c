@@ -33,15 +33,18 @@ struct shared_work {
 uint64_t dms_gram_shared_bytes(const struct dms_problem *problem)
 {
     size_t example_ct = problem->example_ct;
-    uint64_t counts = dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
-                      dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]);
-    uint64_t counting =
-        counts + dms_packed_rows_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
-    uint64_t solving = counts + dms_gram_matrix_bytes(example_ct) +
+    uint64_t solving = dms_gram_matrix_bytes(example_ct) +
                        DMS_GRAM_BATCH * dms_gram_target_bytes(example_ct) +
                        3 * sizeof(double) * (uint64_t)example_ct;
+    uint64_t counts, counting;
 
-    return counting > solving ? counting : solving;
+    /* Kept counts are pages of a file. */
+    if (problem->pair_counts)
+        return solving;
+    counts = dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
+             dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]);
+    counting = dms_packed_rows_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
+    return counts + (counting > solving ? counting : solving);
 }
 
 /* ---- masks ---- */

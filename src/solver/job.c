@@ -70,6 +70,40 @@ static int set_rows(struct job *job, const struct dms_fit_header *header)
     return 0;
 }
 
+/* ---- counts of pairs ---- */
+
+/* Pairs are counted once for all targets, before the first of them is in work. */
+static int on_counted(void *context, uint64_t done_rows, uint64_t total_rows)
+{
+    struct job *job = context;
+    const struct dms_fit_progress progress = {
+        .stage = "pairs",
+        .counted = total_rows > 0 ? (double)done_rows / (double)total_rows : 1,
+        .target_ct = job->problem.target_ct,
+        .worst_gap = (double)NAN,
+    };
+
+    return job->hooks->progress(job->hooks->context, &progress);
+}
+
+/* Counts that are in the store, or can be kept there for the next jobs. */
+static int get_pair_counts(void *context, enum dms_role role, struct dms_pool *pool,
+                           struct dms_pair_counts **counts)
+{
+    struct job *job = context;
+    struct dms_gram_options options;
+
+    dms_gram_options_init(&options);
+    options.keep = DMS_GRAM_KEEP_IF_POSSIBLE;
+    options.memory_bytes = job->options->memory_bytes;
+    options.progress = job->hooks->progress ? on_counted : NULL;
+    options.progress_context = job;
+    return dms_pair_counts_get(job->setting.snapshot,
+                               role == DMS_ROLE_TRAINING ? &job->header->training
+                                                         : &job->header->validation,
+                               pool, &options, counts, NULL);
+}
+
 /* ---- the problem ---- */
 
 /* Which example each target of the job is: its own number where there is no map. */
@@ -123,6 +157,8 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .open = dms_batch_source_open,
         .open_packed = dms_batch_source_open_packed,
         .source_bytes = dms_batch_source_bytes,
+        .pair_counts = get_pair_counts,
+        .pair_context = job,
     };
     code = set_rows(job, header);
     if (code == 0)
@@ -302,38 +338,6 @@ static void measure_rate(struct job *job, const struct dms_fit_progress *progres
     job->rate_rows = 0;
 }
 
-/* Pairs are counted once for all targets, before the first of them is in work. */
-static int on_counted(void *context, uint64_t done_rows, uint64_t total_rows)
-{
-    struct job *job = context;
-    const struct dms_fit_progress progress = {
-        .stage = "pairs",
-        .counted = total_rows > 0 ? (double)done_rows / (double)total_rows : 1,
-        .target_ct = job->problem.target_ct,
-        .worst_gap = (double)NAN,
-    };
-
-    return job->hooks->progress(job->hooks->context, &progress);
-}
-
-/* Counts that are in the store, or can be kept there for the next jobs. */
-static int get_pair_counts(void *context, enum dms_role role, struct dms_pool *pool,
-                           struct dms_pair_counts **counts)
-{
-    struct job *job = context;
-    struct dms_gram_options options;
-
-    dms_gram_options_init(&options);
-    options.keep = DMS_GRAM_KEEP_IF_POSSIBLE;
-    options.memory_bytes = job->options->memory_bytes;
-    options.progress = job->hooks->progress ? on_counted : NULL;
-    options.progress_context = job;
-    return dms_pair_counts_get(job->setting.snapshot,
-                               role == DMS_ROLE_TRAINING ? &job->header->training
-                                                         : &job->header->validation,
-                               pool, &options, counts, NULL);
-}
-
 static int on_progress(void *context, const struct dms_fit_progress *progress)
 {
     struct job *job = context;
@@ -401,9 +405,6 @@ static int solve(struct job *job)
         .state_bytes = checkpoint->state.size,
     };
     int code = dms_checkpoint_each(checkpoint, deliver, job);
-
-    job->problem.pair_counts = get_pair_counts;
-    job->problem.pair_context = job;
 
     if (code == 0 && job->finished_ct == job->problem.target_ct)
         on_divided(job, &(struct dms_fit_placement){.table = "none"});

@@ -320,7 +320,7 @@ dmstore create wide --examples 3000 --output y:2:f32 >/dev/null
 dmstore sample --examples 3000 --alpha 0.5 --seed 3 --count 120 -o wide.npy >/dev/null
 python <<<'np.save("wide_outputs.npy", np.random.default_rng(1).normal(size=(120, 2)).astype(np.float32))'
 dmstore ingest wide --masks wide.npy --output y=wide_outputs.npy >/dev/null
-wide=(wide --output y --lambdas 3 --lambda-min-ratio 0.5 --memory 40M)
+wide=(wide --output y --lambdas 3 --lambda-min-ratio 0.5 --memory 24M)
 check "many examples and little memory" dmstore fit "${wide[@]}" --name little
 check_printed "are for SAGA" "solver       saga (gram needs"
 check_error "not for gram" 1 "the gram solver keeps 3000 x 3000 numbers in memory" \

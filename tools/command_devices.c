@@ -1,5 +1,6 @@
 /*
- * dmstore devices: the devices on which a fit can be computed, or why there is only the processor.
+ * dmstore devices: the devices on which fits and counts of pairs can be computed, or why there is
+ * only the processor.
  */
 #include "commands.h"
 

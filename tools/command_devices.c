@@ -1,5 +1,6 @@
 /*
- * dmstore devices: the devices on which a fit can be computed, or why there is only the processor.
+ * dmstore devices: the devices on which fits and counts of pairs can be computed, or why there is
+ * only the processor.
  */
 #include "commands.h"
 
@@ -111,8 +112,9 @@ int command_devices(int argc, char **argv)
     const struct tool_usage usage = {
         .command = name,
         .synopsis = "[--json]",
-        .description = "Lists the devices on which 'dmstore fit' can compute, and which of them\n"
-                       "--device auto takes. Without a CUDA device: why there is none.\n",
+        .description =
+            "Lists the devices on which 'dmstore fit' and 'dmstore gram' can compute, and\n"
+            "which of them --device auto takes. Without a CUDA device: why there is none.\n",
         .positional_min = 0,
         .positional_max = 0,
         .options = options,

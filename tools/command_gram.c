@@ -27,6 +27,7 @@ struct request {
     const char *fit_name, *array_path;
     struct dms_row_choice choice;
     struct dms_gram_options options;
+    int device; /* a word of device_words */
     bool held_out_given, validation_given, rows_used_given, memory_given;
     bool list, remove, as_json;
 };
@@ -40,6 +41,7 @@ struct counted {
     double seconds;
 };
 
+static const char *const device_words[] = {"auto", "cpu", "cuda", NULL};
 static const char *const origin_words[] = {"found", "counted", "added"};
 
 /* ---- reports ---- */
@@ -53,7 +55,20 @@ static double speed(const struct counted *counted)
            (counted->seconds > 0 ? counted->seconds : 1e-9);
 }
 
-static void print_counted(const struct counted *counted)
+/* " on cuda: NVIDIA H100 (there is a CUDA device)", and why only where that was left open: nothing
+ * when the processor was to count. */
+static void print_placement(const struct request *request, const struct dms_gram_result *result)
+{
+    if (request->device == DMS_DEVICE_CPU)
+        return;
+    printf(" on %s", device_words[result->placement.device]);
+    if (result->device_name[0])
+        printf(": %s", result->device_name);
+    if (request->device == DMS_DEVICE_AUTO)
+        printf(" (%s)", result->placement.reason);
+}
+
+static void print_counted(const struct request *request, const struct counted *counted)
 {
     const struct dms_gram_result *result = &counted->result;
     char bytes[TOOL_HUMAN_BYTES];
@@ -69,6 +84,7 @@ static void print_counted(const struct counted *counted)
         printf("%" PRIu64 " added", result->counted_ct);
     else
         printf("counted");
+    print_placement(request, result);
     printf(" in %.3g s, %.3g pairs of bits a second", counted->seconds, speed(counted));
     if (result->pass_ct > 1)
         printf(", %" PRIu64 " passes", result->pass_ct);
@@ -86,6 +102,9 @@ static void json_counted(struct json_writer *json, const struct counted *counted
     json_text(json, "origin", origin_words[result->origin]);
     json_u64(json, "counted", result->counted_ct);
     json_u64(json, "passes", result->pass_ct);
+    json_text(json, "device",
+              result->origin == DMS_GRAM_FOUND ? NULL : device_words[result->placement.device]);
+    json_text(json, "device_name", result->device_name[0] ? result->device_name : NULL);
     json_u64(json, "bytes", result->file_bytes);
     json_double(json, "seconds", counted->seconds);
     json_double(json, "bit_pairs_per_second", speed(counted));
@@ -209,7 +228,7 @@ static int count_and_print(const struct request *request)
         return code;
     if (!request->as_json) {
         for (size_t i = 0; i < counted_ct; i++)
-            print_counted(&counted[i]);
+            print_counted(request, &counted[i]);
         return 0;
     }
     json_begin(&json, stdout);
@@ -319,7 +338,8 @@ static int check(struct request *request)
     if (request->list && request->remove)
         return tool_fail_usage(name, "--list and --remove are two things: give one");
     if ((request->list || request->remove) &&
-        (chooses || request->fit_name || request->array_path || request->memory_given))
+        (chooses || request->fit_name || request->array_path || request->memory_given ||
+         request->device != DMS_DEVICE_CPU))
         return tool_fail_usage(name, "--list and --remove are about all files, and count nothing");
     if (request->fit_name && chooses)
         return tool_fail_usage(name, "--fit has its models already: leave --output, --holdout, "
@@ -329,12 +349,13 @@ static int check(struct request *request)
     if (request->choice.thread_ct > UINT16_MAX)
         return tool_fail_usage(name, "--threads is too large");
     request->options.thread_ct = request->choice.thread_ct;
+    request->options.device = (enum dms_device)request->device;
     return TOOL_CONTINUE;
 }
 
 int command_gram(int argc, char **argv)
 {
-    struct request request = {.path = NULL};
+    struct request request = {.device = DMS_DEVICE_CPU};
     struct dms_row_choice *choice = &request.choice;
     const struct tool_option options[] = {
         OPTION_TEXT("output", 0, "COLUMN", &choice->output,
@@ -350,6 +371,8 @@ int command_gram(int argc, char **argv)
         OPTION_TEXT("array", 'o', "FILE", &request.array_path,
                     "write the counts of the training models to FILE, an .npy of d x d uint32"),
         OPTION_THREADS(&choice->thread_ct, "threads to use (default: one a processor)"),
+        OPTION_CHOICE("device", 0, "auto|cpu|cuda", &request.device, device_words,
+                      "what counts (default cpu; on a card it has never run)"),
         OPTION_BYTES("memory", 0, "BYTES", &request.options.memory_bytes, &request.memory_given,
                      "memory to use; with less, masks are read several times (default 4G)"),
         OPTION_FLAG("list", 0, &request.list, "list the counts that the store has"),

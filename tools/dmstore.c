@@ -33,7 +33,7 @@ static const struct command {
     {NULL, "Datamodels", NULL},
     {"fit", "fit datamodels to the models of a store", command_fit},
     {"gram", "count pairs of training examples once for all fits", command_gram},
-    {"devices", "which devices can fit, and why others cannot", command_devices},
+    {"devices", "which devices can compute, and why others cannot", command_devices},
     {"ols", "fit by ordinary least squares, for comparison", command_ols},
     {"influence", "estimate influences by differences of means, as a fit", command_influence},
     {"import-fit", "take in the weights of another attribution method", command_import_fit},

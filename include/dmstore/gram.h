@@ -8,6 +8,7 @@
 #ifndef DMSTORE_GRAM_H
 #define DMSTORE_GRAM_H
 
+#include "dmstore/device.h"
 #include "dmstore/fit.h"
 #include "dmstore/snapshot.h"
 #include "dmstore/store.h"
@@ -54,7 +55,12 @@ enum dms_gram_keep {
 struct dms_gram_options {
     enum dms_gram_keep keep; /* DMS_GRAM_KEEP */
     unsigned thread_ct;      /* 0: one a processor */
-    /* 4 GiB: what does not fit at once is counted in several passes over the masks. */
+    /* What counts; the counts are the same. DMS_DEVICE_CPU: no card has ever run the other way.
+     * DMS_DEVICE_AUTO: a CUDA device that can be opened, else the processor. */
+    enum dms_device device;
+    /* 4 GiB: what does not fit at once is counted in several passes over the masks. A CUDA device
+     * counts from packed rows, m d / 8 bytes: where these take more than half, it gets them in
+     * blocks, for every pass anew. */
     uint64_t memory_bytes;
     dms_progress progress; /* may be NULL: models that are counted, and all, over all passes */
     void *progress_context;
@@ -74,6 +80,9 @@ struct dms_gram_result {
     uint64_t counted_ct; /* of them, counted now */
     uint64_t pass_ct;    /* passes over their masks */
     uint64_t file_bytes; /* 0: in memory */
+    /* What counted and why; .device is DMS_DEVICE_AUTO when the file was there. */
+    struct dms_placement placement;
+    char device_name[128]; /* of a CUDA device, else "" */
 };
 
 typedef struct dms_gram dms_gram;
@@ -89,7 +98,8 @@ typedef struct dms_gram dms_gram;
  * CONFLICT: its masks are not those of the digest; INVALID: 2^32 models or more, or a memory that
  * not even a part of the counts fits (the message says how much it takes); CORRUPT: a file, or a
  * tile of it, is damaged; PERMISSION, NO_SPACE: the file cannot be kept; INTERRUPTED: `progress`
- * asked for it.
+ * asked for it. Of CUDA devices, UNSUPPORTED: there is none, or it cannot be used; NO_MEMORY: its
+ * memory does not suffice; IO: it was lost. What was begun does not stay.
  */
 DMS_API int dms_gram_open(dms_snapshot *snapshot, const struct dms_row_set *rows,
                           const struct dms_gram_options *options, dms_gram **gram,

@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "solver/cuda_device.h"
-#include "solver/packed_rows.h"
+#include "solver/pair_band.h"
 
 /* Examples of a panel, at most: a power of two, since it is halved where memory is little. To count
  * 4,096 x 4,096 pairs in bytes should take a card twice as long as a panel takes over PCIe. */
@@ -40,25 +40,29 @@ struct staging {
     dms_cuda_event *copied;
 };
 
-/* A part of what the caller asks for: examples of one panel and of another. */
-struct part {
-    size_t first_a, end_a, first_b, end_b;
-    uint32_t *counts;
-    size_t stride; /* from row to row of counts */
-};
-
 /* Counts on their way back. */
 struct result {
-    uint32_t *counts, *pinned; /* side x side */
-    struct part part;          /* .counts NULL: nothing is on its way */
+    uint32_t *counts, *pinned;      /* side x side */
+    struct dms_pair_rectangle part; /* .counts NULL: nothing is on its way */
     dms_cuda_event *counted, *returned;
+};
+
+/* What the caller asks for. */
+struct request {
+    size_t first_a, end_a, first_b, end_b;
+    void *taker;
+    int (*take)(void *taker, const struct dms_pair_rectangle *rectangle);
 };
 
 struct dms_cuda_pair_counter {
     struct dms_cuda cuda;
-    const struct dms_packed_rows *rows;
+    size_t example_ct;
+    uint64_t row_room;       /* rows that it was opened for */
+    const uint64_t *columns; /* given_words for each example, stride_words apart */
+    size_t given_words, stride_words;
     size_t side, panel_ct;
-    size_t word_ct;    /* of a column on the device */
+    size_t word_room;  /* that a column on the device has room for */
+    size_t word_ct;    /* that it has */
     size_t column_max; /* of a staging buffer */
     dms_cuda_stream *copying, *computing, *returning;
     struct place *places;
@@ -70,9 +74,35 @@ struct dms_cuda_pair_counter {
 
 /* ---- memory ---- */
 
+/* Words of a column on the device: whole steps of the kernels, one at least. */
+static size_t device_words(uint64_t word_ct)
+{
+    uint64_t step = DMS_CUDA_COLUMN_WORDS, step_ct = (word_ct + step - 1) / step;
+
+    return (size_t)((step_ct > 0 ? step_ct : 1) * step);
+}
+
+/* Room for a column. */
 static uint64_t column_bytes(const struct dms_cuda_pair_counter *counter)
 {
-    return (uint64_t)counter->word_ct * sizeof(uint64_t);
+    return (uint64_t)counter->word_room * sizeof(uint64_t);
+}
+
+static size_t largest_side(size_t example_ct)
+{
+    return example_ct == 0 ? 1 : example_ct < SIDE_MAX ? example_ct : SIDE_MAX;
+}
+
+/* Columns of a staging buffer: some pieces of a panel, one being packed while the other is
+ * copied. */
+static size_t staged_columns(size_t side, uint64_t bytes_of_column)
+{
+    size_t piece = (side + STAGING_PIECES - 1) / STAGING_PIECES;
+    uint64_t fitting = STAGING_BYTES / bytes_of_column;
+
+    if (fitting < 1)
+        return 1;
+    return fitting < piece ? (size_t)fitting : piece;
 }
 
 static uint64_t result_bytes(uint64_t side)
@@ -82,7 +112,7 @@ static uint64_t result_bytes(uint64_t side)
 
 static size_t panels_of(const struct dms_cuda_pair_counter *counter, size_t side)
 {
-    return (counter->rows->example_ct + side - 1) / side;
+    return (counter->example_ct + side - 1) / side;
 }
 
 /* What the device needs at least for panels of that size. */
@@ -97,8 +127,7 @@ static uint64_t least_bytes(const struct dms_cuda_pair_counter *counter, size_t 
 static int choose_sizes(struct dms_cuda_pair_counter *counter, uint64_t device_bytes)
 {
     uint64_t usable = dms_cuda_usable_bytes(&counter->cuda), place_ct;
-    size_t example_ct = counter->rows->example_ct;
-    size_t side = example_ct == 0 ? 1 : example_ct < SIDE_MAX ? example_ct : SIDE_MAX;
+    size_t side = largest_side(counter->example_ct);
 
     if (device_bytes > 0 && device_bytes < usable)
         usable = device_bytes;
@@ -108,18 +137,13 @@ static int choose_sizes(struct dms_cuda_pair_counter *counter, uint64_t device_b
         return dms_fail(DMS_ERR_NO_MEMORY,
                         "counting pairs of examples in %" PRIu64 " rows needs %" PRIu64
                         " bytes of CUDA device %d (%s), and %" PRIu64 " can be used",
-                        counter->rows->row_ct, least_bytes(counter, side), counter->cuda.index,
+                        counter->row_room, least_bytes(counter, side), counter->cuda.index,
                         counter->cuda.name, usable);
     counter->side = side;
     counter->panel_ct = panels_of(counter, side);
     place_ct = (usable - 2 * result_bytes(side)) / (side * column_bytes(counter));
     counter->place_ct = place_ct < counter->panel_ct ? (size_t)place_ct : counter->panel_ct;
-    /* Some pieces of a panel: one is packed while the other is copied. */
-    counter->column_max = STAGING_BYTES / column_bytes(counter);
-    if (counter->column_max > (side + STAGING_PIECES - 1) / STAGING_PIECES)
-        counter->column_max = (side + STAGING_PIECES - 1) / STAGING_PIECES;
-    if (counter->column_max < 1)
-        counter->column_max = 1;
+    counter->column_max = staged_columns(side, column_bytes(counter));
     return DMS_OK;
 }
 
@@ -174,23 +198,23 @@ static int open_all(struct dms_cuda_pair_counter *counter)
     return dms_cuda_check(&counter->cuda, code, "counts of pairs");
 }
 
-int dms_cuda_pairs_open(const struct dms_packed_rows *rows, uint64_t device_bytes,
+int dms_cuda_pairs_open(size_t example_ct, uint64_t row_ct, uint64_t device_bytes,
                         struct dms_cuda_pair_counter **counter)
 {
-    size_t step = DMS_CUDA_COLUMN_WORDS, step_ct = (rows->word_ct + step - 1) / step;
     struct dms_cuda_pair_counter *made;
     int rc;
 
-    if (rows->row_ct >= ROW_LIMIT)
+    if (row_ct >= ROW_LIMIT)
         return dms_fail(DMS_ERR_INVALID,
                         "pairs are counted on CUDA devices in fewer than 2^31 rows, and not in "
                         "%" PRIu64,
-                        rows->row_ct);
+                        row_ct);
     made = dms_alloc(1, sizeof *made);
     if (!made)
         return DMS_ERR_NO_MEMORY;
-    made->rows = rows;
-    made->word_ct = (step_ct > 0 ? step_ct : 1) * step;
+    made->example_ct = example_ct;
+    made->row_room = row_ct;
+    made->word_room = made->word_ct = device_words((row_ct + 63) / 64);
     rc = dms_cuda_open(&made->cuda);
     if (rc == DMS_OK)
         rc = choose_sizes(made, device_bytes);
@@ -203,6 +227,19 @@ int dms_cuda_pairs_open(const struct dms_packed_rows *rows, uint64_t device_byte
     else
         *counter = made;
     return rc;
+}
+
+uint64_t dms_cuda_pairs_host_bytes(size_t example_ct, uint64_t row_ct)
+{
+    size_t side = largest_side(example_ct);
+    uint64_t column = device_words((row_ct + 63) / 64) * sizeof(uint64_t);
+
+    return 2 * result_bytes(side) + 2 * staged_columns(side, column) * column;
+}
+
+const char *dms_cuda_pairs_device_name(const struct dms_cuda_pair_counter *counter)
+{
+    return counter->cuda.name;
 }
 
 size_t dms_cuda_pairs_panel_size(const struct dms_cuda_pair_counter *counter)
@@ -260,15 +297,32 @@ void dms_cuda_pairs_close(struct dms_cuda_pair_counter *counter)
 
 /* ---- panels ---- */
 
+int dms_cuda_pairs_set_rows(struct dms_cuda_pair_counter *counter, const uint64_t *columns,
+                            size_t word_ct, size_t stride_words)
+{
+    if (word_ct > counter->word_room)
+        return dms_fail(DMS_ERR_INVALID,
+                        "%zu words of rows are more than the %zu that pairs are counted in",
+                        word_ct, counter->word_room);
+    counter->columns = columns;
+    counter->given_words = word_ct;
+    counter->stride_words = stride_words;
+    counter->word_ct = device_words(word_ct);
+    /* Nothing is under way: whoever counts waits for the last counts. */
+    for (size_t i = 0; i < counter->place_ct; i++)
+        counter->places[i].panel = NO_PANEL;
+    return DMS_OK;
+}
+
 /* Columns first .. end - 1 into a pinned buffer, with zeros behind the words that there are. */
 static void pack(const struct dms_cuda_pair_counter *counter, size_t first, size_t end,
                  uint64_t *to)
 {
-    size_t given = counter->rows->word_ct, more = counter->word_ct - given;
+    size_t given = counter->given_words, more = counter->word_ct - given;
 
     for (size_t k = first; k < end; k++, to += counter->word_ct) {
         if (given > 0)
-            memcpy(to, counter->rows->columns + k * given, given * sizeof *to);
+            memcpy(to, counter->columns + k * counter->stride_words, given * sizeof *to);
         memset(to + given, 0, more * sizeof *to);
     }
 }
@@ -279,8 +333,8 @@ static int upload(struct dms_cuda_pair_counter *counter, size_t panel, struct pl
     size_t first = panel * counter->side, end = first + counter->side;
     int code = module->wait(counter->copying, place->used);
 
-    if (end > counter->rows->example_ct)
-        end = counter->rows->example_ct;
+    if (end > counter->example_ct)
+        end = counter->example_ct;
     for (size_t k = first; code == 0 && k < end; k += counter->column_max) {
         struct staging *staging = &counter->staging[counter->staged_ct++ % 2];
         size_t column_ct = end - k < counter->column_max ? end - k : counter->column_max;
@@ -290,7 +344,7 @@ static int upload(struct dms_cuda_pair_counter *counter, size_t panel, struct pl
             break;
         pack(counter, k, k + column_ct, staging->columns);
         code = module->copy(place->columns + (k - first) * counter->word_ct, staging->columns,
-                            column_ct * column_bytes(counter), counter->copying);
+                            column_ct * counter->word_ct * sizeof(uint64_t), counter->copying);
         if (code == 0)
             code = module->record(staging->copied, counter->copying);
     }
@@ -327,19 +381,19 @@ static int find_panel(struct dms_cuda_pair_counter *counter, size_t panel, size_
 
 /* ---- counting ---- */
 
+/* Codes are those of the device, which are never negative, or what `take` failed with, which is. */
+
 /* Waits for counts that are on their way, and hands them to the caller. */
-static int take_result(const struct dms_cuda_pair_counter *counter, struct result *result)
+static int take_result(const struct dms_cuda_pair_counter *counter, const struct request *request,
+                       struct result *result)
 {
-    const struct part *part = &result->part;
-    size_t b_ct = part->end_b - part->first_b;
     int code;
 
-    if (!part->counts)
+    if (!result->part.counts)
         return 0;
     code = counter->cuda.module->await(result->returned);
-    for (size_t i = 0; code == 0 && i < part->end_a - part->first_a; i++)
-        memcpy(part->counts + i * part->stride, result->pinned + i * b_ct,
-               b_ct * sizeof *part->counts);
+    if (code == 0)
+        code = request->take(request->taker, &result->part);
     result->part.counts = NULL;
     return code;
 }
@@ -349,7 +403,7 @@ static int begin_part(const struct dms_cuda_pair_counter *counter, const struct 
                       const struct place *b, struct result *result)
 {
     const struct dms_cuda_module *module = counter->cuda.module;
-    const struct part *part = &result->part;
+    const struct dms_pair_rectangle *part = &result->part;
     const struct dms_cuda_column_pairs pairs = {
         .a = a->columns + part->first_a % counter->side * counter->word_ct,
         .b = b->columns + part->first_b % counter->side * counter->word_ct,
@@ -379,12 +433,13 @@ static int begin_part(const struct dms_cuda_pair_counter *counter, const struct 
     return code == 0 ? module->record(result->returned, counter->returning) : code;
 }
 
-static int count_part(struct dms_cuda_pair_counter *counter, const struct part *part)
+static int count_part(struct dms_cuda_pair_counter *counter, const struct request *request,
+                      const struct dms_pair_rectangle *part)
 {
     struct result *result = &counter->results[counter->part_ct++ % 2];
     size_t panel_a = part->first_a / counter->side, panel_b = part->first_b / counter->side;
     struct place *a = NULL, *b = NULL;
-    int code = take_result(counter, result);
+    int code = take_result(counter, request, result);
 
     if (code == 0)
         code = find_panel(counter, panel_a, panel_b, &a);
@@ -393,6 +448,7 @@ static int count_part(struct dms_cuda_pair_counter *counter, const struct part *
     if (code != 0)
         return code;
     result->part = *part;
+    result->part.counts = result->pinned;
     return begin_part(counter, a, b, result);
 }
 
@@ -405,43 +461,36 @@ static size_t panel_end(const struct dms_cuda_pair_counter *counter, size_t firs
 }
 
 /* Panels of b forwards and backwards in turns: the last of one row are the first of the next. */
-static int count_row(struct dms_cuda_pair_counter *counter, const struct part *row,
-                     bool is_backwards)
+static int count_row(struct dms_cuda_pair_counter *counter, const struct request *request,
+                     size_t first_a, size_t end_a, bool is_backwards)
 {
-    size_t first_panel = row->first_b / counter->side;
-    size_t panel_ct = (row->end_b - 1) / counter->side - first_panel + 1;
+    size_t first_panel = request->first_b / counter->side;
+    size_t panel_ct = (request->end_b - 1) / counter->side - first_panel + 1;
     int code = 0;
 
     for (size_t i = 0; code == 0 && i < panel_ct; i++) {
-        size_t panel = first_panel + (is_backwards ? panel_ct - 1 - i : i);
-        struct part part = *row;
+        size_t first_b = (first_panel + (is_backwards ? panel_ct - 1 - i : i)) * counter->side;
+        struct dms_pair_rectangle part = {.first_a = first_a, .end_a = end_a};
 
-        if (panel * counter->side > row->first_b)
-            part.first_b = panel * counter->side;
-        part.end_b = panel_end(counter, part.first_b, row->end_b);
-        part.counts += part.first_b - row->first_b;
-        code = count_part(counter, &part);
+        part.first_b = first_b > request->first_b ? first_b : request->first_b;
+        part.end_b = panel_end(counter, part.first_b, request->end_b);
+        code = count_part(counter, request, &part);
     }
     return code;
 }
 
-static int count_all(struct dms_cuda_pair_counter *counter, const struct part *asked)
+static int count_all(struct dms_cuda_pair_counter *counter, const struct request *request)
 {
     bool is_backwards = false;
     int code = counter->cuda.module->select(counter->cuda.index);
 
-    for (size_t a = asked->first_a; code == 0 && a < asked->end_a;) {
-        struct part row = *asked;
-
-        row.first_a = a;
-        row.end_a = panel_end(counter, a, asked->end_a);
-        row.counts += (a - asked->first_a) * asked->stride;
-        code = count_row(counter, &row, is_backwards);
+    for (size_t a = request->first_a, end; code == 0 && a < request->end_a; a = end) {
+        end = panel_end(counter, a, request->end_a);
+        code = count_row(counter, request, a, end, is_backwards);
         is_backwards = !is_backwards;
-        a = row.end_a;
     }
     for (size_t i = 0; i < COUNT_OF(counter->results); i++) {
-        int taken = code == 0 ? take_result(counter, &counter->results[i]) : 0;
+        int taken = code == 0 ? take_result(counter, request, &counter->results[i]) : 0;
 
         counter->results[i].part.counts = NULL;
         code = code == 0 ? taken : code;
@@ -450,10 +499,12 @@ static int count_all(struct dms_cuda_pair_counter *counter, const struct part *a
 }
 
 int dms_cuda_pairs_count(struct dms_cuda_pair_counter *counter, size_t first_a, size_t end_a,
-                         size_t first_b, size_t end_b, uint32_t *counts)
+                         size_t first_b, size_t end_b, void *taker,
+                         int (*take)(void *taker, const struct dms_pair_rectangle *rectangle))
 {
-    struct part asked = {first_a, end_a, first_b, end_b, counts, end_b - first_b};
-    size_t example_ct = counter->rows->example_ct;
+    const struct request request = {first_a, end_a, first_b, end_b, taker, take};
+    size_t example_ct = counter->example_ct;
+    int code;
 
     if (first_a > end_a || end_a > example_ct || first_b > end_b || end_b > example_ct)
         return dms_fail(DMS_ERR_INVALID,
@@ -462,5 +513,6 @@ int dms_cuda_pairs_count(struct dms_cuda_pair_counter *counter, size_t first_a, 
                         first_a, end_a, first_b, end_b, example_ct);
     if (first_a == end_a || first_b == end_b)
         return DMS_OK;
-    return dms_cuda_check(&counter->cuda, count_all(counter, &asked), "counting pairs");
+    code = count_all(counter, &request);
+    return code < 0 ? code : dms_cuda_check(&counter->cuda, code, "counting pairs");
 }

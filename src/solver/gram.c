@@ -5,6 +5,7 @@
 #include "solver/gram.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/pool.h"
+#include "solver/cuda_pairs.h"
 #include "solver/gram_rows.h"
 #include "solver/pair_counts_parts.h"
 #include "solver/split.h"
@@ -23,7 +25,10 @@
 
 void dms_gram_options_init(struct dms_gram_options *options)
 {
-    *options = (struct dms_gram_options){.memory_bytes = (uint64_t)4 << 30};
+    *options = (struct dms_gram_options){
+        .device = DMS_DEVICE_CPU,
+        .memory_bytes = (uint64_t)4 << 30,
+    };
 }
 
 /* One search or count. */
@@ -39,6 +44,8 @@ struct gram_job {
     char *base_path;
     struct dms_gram_source source;
     struct dms_id_range *ranges; /* of the source */
+    struct dms_placement placement;
+    struct dms_cuda_pair_counter *counter; /* of a device; NULL: none counts */
     struct dms_gram_result result;
 };
 
@@ -130,45 +137,75 @@ static int prepare_rows(struct gram_job *job)
 
 /* ---- counting ---- */
 
-/* For sums and, beside them, their encoded form, which takes no more. */
-static uint64_t band_bytes(const struct gram_job *job, uint64_t fixed_bytes)
+static int plan_memory(struct gram_job *job, bool in_memory, struct dms_gram_plan *plan)
 {
-    uint64_t allowed = job->options->memory_bytes;
+    const struct dms_gram_task task = {
+        .snapshot = job->snapshot,
+        .row_ct = job->source.row_ct,
+        .kept_bytes =
+            in_memory ? dms_pair_counts_tile_bytes(job->example_ct, job->rows->row_ct) : 0,
+        .memory_bytes = job->options->memory_bytes,
+        .thread_ct = dms_pool_threads(job->pool),
+        .on_device = job->placement.device == DMS_DEVICE_CUDA,
+    };
 
-    return allowed > fixed_bytes ? (allowed - fixed_bytes) / 2 : 0;
+    return dms_gram_plan_make(&task, plan);
 }
 
-/* The passes that bands of so many bytes make; 0: not even one tile of examples fits. */
-static uint64_t count_passes(const struct gram_job *job, uint64_t bytes)
+/* Plans, and opens the device if one is to count. Where any will do, one that cannot is none. */
+static int plan_with_device(struct gram_job *job, bool in_memory, struct dms_gram_plan *plan)
 {
-    unsigned thread_ct = dms_pool_threads(job->pool);
-    uint64_t pass_ct = 0, row_ct = job->source.row_ct;
+    struct dms_placement *placement = &job->placement;
+    uint64_t row_ct = job->source.row_ct;
+    int rc = plan_memory(job, in_memory, plan);
 
-    if (dms_pair_band_bytes(job->example_ct, 0, 1, row_ct, thread_ct) > bytes)
-        return 0;
-    for (size_t first = 0; first < dms_pair_side(job->example_ct); pass_ct++)
-        first = dms_pair_band_choose(job->example_ct, first, row_ct, thread_ct, bytes);
-    return pass_ct;
+    if (placement->device != DMS_DEVICE_CUDA)
+        return rc;
+    if (rc == DMS_OK && plan->block_words * 64 < row_ct)
+        row_ct = plan->block_words * 64;
+    if (rc == DMS_OK)
+        rc = dms_cuda_pairs_open(job->example_ct, row_ct, 0, &job->counter);
+    if (rc == DMS_OK || job->options->device == DMS_DEVICE_CUDA)
+        return rc;
+    placement->device = DMS_DEVICE_CPU;
+    snprintf(placement->reason, sizeof placement->reason, "%s", dms_error_message());
+    return plan_memory(job, in_memory, plan);
 }
 
-static int plan_passes(struct gram_job *job, bool in_memory, struct dms_pair_build *build)
+static int prepare(struct gram_job *job, bool in_memory, struct dms_pair_source *rows,
+                   struct dms_pair_build *build)
 {
-    unsigned thread_ct = dms_pool_threads(job->pool);
-    uint64_t fixed = dms_gram_source_bytes(job->snapshot, job->source.row_ct);
-    uint64_t least;
+    struct dms_gram_source *source = &job->source;
+    struct dms_gram_plan plan;
+    int rc = prepare_rows(job);
 
-    if (in_memory)
-        fixed += dms_pair_counts_tile_bytes(job->example_ct, job->rows->row_ct);
-    build->memory_bytes = band_bytes(job, fixed);
-    job->source.pass_ct = count_passes(job, build->memory_bytes);
-    job->result.pass_ct = job->source.pass_ct;
-    if (job->source.pass_ct > 0)
-        return DMS_OK;
-    least = fixed + 2 * dms_pair_band_bytes(job->example_ct, 0, 1, job->source.row_ct, thread_ct);
-    return dms_fail(DMS_ERR_INVALID,
-                    "counting the pairs of %zu examples takes %" PRIu64
-                    " MiB of memory at least, and %" PRIu64 " MiB are allowed: allow more",
-                    job->example_ct, least / 1048576 + 1, job->options->memory_bytes / 1048576);
+    if (rc == DMS_OK)
+        rc = plan_with_device(job, in_memory, &plan);
+    if (rc < 0)
+        return rc;
+    source->block_words = plan.block_words;
+    source->holds_rows = plan.holds_rows;
+    source->visit_ct = plan.band_ct;
+    source->done_ct = 0;
+    job->result.pass_ct = plan.holds_rows ? 1 : plan.band_ct;
+    build->base = job->base;
+    build->counter = job->counter;
+    build->memory_bytes = plan.band_bytes;
+    return dms_gram_source_begin(source, rows);
+}
+
+/* Frees what counting has taken. */
+static void end_counting(struct gram_job *job)
+{
+    dms_gram_source_end(&job->source);
+    dms_cuda_pairs_close(job->counter);
+    dms_pair_counts_free(job->base);
+    free(job->base_path);
+    free(job->ranges);
+    job->counter = NULL;
+    job->base = NULL;
+    job->base_path = NULL;
+    job->ranges = NULL;
 }
 
 static int run_writer(struct gram_job *job, struct dms_gram_writer *writer,
@@ -193,32 +230,37 @@ static int remove_base(const struct gram_job *job)
     return rc;
 }
 
+static void describe(struct gram_job *job)
+{
+    struct dms_gram_result *result = &job->result;
+
+    result->origin = job->base ? DMS_GRAM_ADDED : DMS_GRAM_COUNTED;
+    result->counted_ct = job->source.row_ct;
+    result->placement = job->placement;
+    if (job->counter)
+        snprintf(result->device_name, sizeof result->device_name, "%s",
+                 dms_cuda_pairs_device_name(job->counter));
+}
+
 /* Counts into the file of `writer`, or into memory where that is NULL. */
 static int count(struct gram_job *job, struct dms_gram_writer *writer,
                  struct dms_pair_counts **counts)
 {
     struct dms_pair_source rows;
     struct dms_pair_build build = {.pool = job->pool, .source = &rows};
-    enum dms_gram_origin origin;
-    int rc = prepare_rows(job);
+    int rc = prepare(job, writer == NULL, &rows, &build);
 
     if (rc == DMS_OK)
-        rc = plan_passes(job, writer == NULL, &build);
-    if (rc == DMS_OK)
-        rc = dms_gram_source_begin(&job->source, &rows);
-    if (rc < 0)
-        return rc;
-    build.base = job->base;
-    origin = job->base ? DMS_GRAM_ADDED : DMS_GRAM_COUNTED;
-    rc = writer ? run_writer(job, writer, &build) : dms_pair_counts_build(&build, counts);
+        rc = writer ? run_writer(job, writer, &build) : dms_pair_counts_build(&build, counts);
     if (rc == DMS_OK && writer)
         rc = open_existing(job, counts);
     if (rc == DMS_END)
         rc = dms_fail(DMS_ERR_CONFLICT, "counts of pairs '%s' were removed at once", job->path);
     if (rc == DMS_OK && writer && job->base)
         rc = remove_base(job);
-    job->result.origin = origin;
-    job->result.counted_ct = job->source.row_ct;
+    if (rc == DMS_OK)
+        describe(job);
+    end_counting(job);
     return rc;
 }
 
@@ -267,13 +309,16 @@ static int get(struct gram_job *job, struct dms_pair_counts **counts)
 
     if (rc != DMS_END)
         return rc;
-    if (keep != DMS_GRAM_MEMORY)
+    /* Before a file is begun: none is needed to learn that there is no device. */
+    rc = dms_device_choose(job->options->device, &job->placement);
+    if (rc < 0)
+        return rc;
+    if (keep != DMS_GRAM_MEMORY) {
         rc = get_file(job, counts);
-    if (keep == DMS_GRAM_KEEP_IF_POSSIBLE && (rc == DMS_ERR_PERMISSION || rc == DMS_ERR_NO_SPACE))
-        keep = DMS_GRAM_MEMORY;
-    if (keep == DMS_GRAM_MEMORY)
-        rc = count(job, NULL, counts);
-    return rc;
+        if (keep == DMS_GRAM_KEEP || (rc != DMS_ERR_PERMISSION && rc != DMS_ERR_NO_SPACE))
+            return rc;
+    }
+    return count(job, NULL, counts);
 }
 
 int dms_pair_counts_get(dms_snapshot *snapshot, const struct dms_row_set *rows,
@@ -300,10 +345,6 @@ int dms_pair_counts_get(dms_snapshot *snapshot, const struct dms_row_set *rows,
         rc = dms_fail(DMS_ERR_INVALID, "pairs are counted over 2^32 - 1 models at most");
     if (rc == DMS_OK)
         rc = get(&job, &made);
-    dms_gram_source_end(&job.source);
-    dms_pair_counts_free(job.base);
-    free(job.base_path);
-    free(job.ranges);
     free(job.path);
     if (rc < 0) {
         dms_pair_counts_free(made);

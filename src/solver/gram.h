@@ -28,6 +28,28 @@ int dms_gram_each(const char *store_path,
 /* Removes unfinished files that no writer is at. */
 int dms_gram_remove_leftovers(const char *store_path);
 
+/* ---- memory (gram_plan.c) ---- */
+
+/* What is to be counted, and with what. */
+struct dms_gram_task {
+    dms_snapshot *snapshot;
+    uint64_t row_ct;
+    uint64_t kept_bytes;   /* of the outcome, where it stays in memory */
+    uint64_t memory_bytes; /* for all of it */
+    unsigned thread_ct;
+    bool on_device;
+};
+
+struct dms_gram_plan {
+    size_t block_words;  /* a word is 64 rows */
+    bool holds_rows;     /* a block has all rows, and stays from band to band */
+    uint64_t band_bytes; /* dms_pair_build.memory_bytes */
+    uint64_t band_ct;
+};
+
+/* INVALID: not even the smallest block and band fit; the message says what they take. */
+int dms_gram_plan_make(const struct dms_gram_task *task, struct dms_gram_plan *plan);
+
 /* ---- the rows of a snapshot (gram_source.c) ---- */
 
 struct dms_gram_source {
@@ -35,14 +57,17 @@ struct dms_gram_source {
     const struct dms_id_range *ranges; /* of the models that are counted */
     size_t range_ct;
     uint64_t row_ct;
-    uint64_t pass_ct; /* that there will be */
-    uint64_t done_ct; /* models taken in so far, over all passes */
+    size_t block_words; /* a multiple of DMS_PASS_ROWS / 64 */
+    bool holds_rows;    /* they are one block, which is read at the first visit only */
+    uint64_t visit_ct;  /* that there will be */
+    uint64_t done_ct;   /* models handed over so far, in all visits */
     dms_progress progress;
     void *progress_context;
     uint64_t *columns; /* of a block; dms_gram_source_begin */
+    size_t held_words; /* of it, 0: it was not read, or is not held */
 };
 
-/* Bytes that a source takes while it is visited. */
+/* Bytes that a source takes while it is visited, beside the block. */
 uint64_t dms_gram_source_bytes(dms_snapshot *snapshot, uint64_t row_ct);
 
 /* Completes a source whose other fields are set, and describes it in *source. The caller ends it

@@ -12,7 +12,6 @@
 #include "solver/pair_build.h"
 #include "solver/pass.h"
 
-#define BLOCK_WORDS (DMS_PANEL_ROWS / 64)
 #define BATCH_WORDS (DMS_PASS_ROWS / 64)
 
 /* Batches that the reader prepares ahead, and what it keeps of a model. */
@@ -33,27 +32,39 @@ uint64_t dms_gram_source_bytes(dms_snapshot *snapshot, uint64_t row_ct)
     uint64_t mask_bytes = schema->example_ct / 8 + 64;
     uint64_t batch_bytes = SLOT_CT * DMS_PASS_ROWS * 2 * mask_bytes;
 
-    return batch_bytes + 2 * schema->chunk_rows * mask_bytes + ROW_TABLE_BYTES * row_ct +
-           schema->example_ct * BLOCK_WORDS * sizeof(uint64_t);
+    return batch_bytes + 2 * schema->chunk_rows * mask_bytes + ROW_TABLE_BYTES * row_ct;
 }
 
 /* Hands over the block, if there is one. */
 static int hand_over(struct pass *pass)
 {
+    struct dms_gram_source *rows = pass->rows;
     struct dms_pair_block block = {
-        .word_ct = pass->word_ct, .columns = pass->rows->columns, .stride_words = BLOCK_WORDS};
+        .word_ct = pass->word_ct, .columns = rows->columns, .stride_words = rows->block_words};
 
     pass->word_ct = 0;
+    if (rows->holds_rows && block.word_ct > 0)
+        rows->held_words = block.word_ct;
     return block.word_ct > 0 ? pass->take(pass->taker, &block) : DMS_OK;
 }
 
 /* Eight words of a column fill a cache line: as many are written one after the other. */
-static void copy_columns(const struct dms_batch *batch, size_t example_ct, size_t word_ct,
-                         uint64_t *columns)
+static void copy_columns(const struct dms_batch *batch, const struct pass *pass, size_t word_ct)
 {
+    size_t example_ct = pass->example_ct, stride_words = pass->rows->block_words;
+    uint64_t *columns = pass->rows->columns + pass->word_ct;
+
     for (size_t k = 0; k < example_ct; k++)
         for (size_t w = 0; w < word_ct; w++)
-            columns[k * BLOCK_WORDS + w] = batch->mask_columns[w * example_ct + k];
+            columns[k * stride_words + w] = batch->mask_columns[w * example_ct + k];
+}
+
+static int report(const struct dms_gram_source *rows)
+{
+    if (rows->progress &&
+        rows->progress(rows->progress_context, rows->done_ct, rows->row_ct * rows->visit_ct))
+        return dms_fail(DMS_ERR_INTERRUPTED, "interrupted: no counts were kept");
+    return DMS_OK;
 }
 
 static int take_batch(struct pass *pass, const struct dms_batch *batch)
@@ -62,15 +73,23 @@ static int take_batch(struct pass *pass, const struct dms_batch *batch)
     size_t word_ct = ((size_t)batch->row_ct + 63) / 64;
     int rc = DMS_OK;
 
-    copy_columns(batch, pass->example_ct, word_ct, rows->columns + pass->word_ct);
+    copy_columns(batch, pass, word_ct);
     pass->word_ct += word_ct;
     rows->done_ct += batch->row_ct;
-    if (pass->word_ct + BATCH_WORDS > BLOCK_WORDS)
+    if (pass->word_ct + BATCH_WORDS > rows->block_words)
         rc = hand_over(pass);
-    if (rc == DMS_OK && rows->progress &&
-        rows->progress(rows->progress_context, rows->done_ct, rows->row_ct * rows->pass_ct))
-        rc = dms_fail(DMS_ERR_INTERRUPTED, "interrupted: no counts were kept");
-    return rc;
+    return rc < 0 ? rc : report(rows);
+}
+
+/* Hands over the rows that are held. */
+static int visit_held(struct pass *pass)
+{
+    int rc;
+
+    pass->word_ct = pass->rows->held_words;
+    pass->rows->done_ct += pass->rows->row_ct;
+    rc = hand_over(pass);
+    return rc < 0 ? rc : report(pass->rows);
 }
 
 static int open_reader(const struct dms_gram_source *rows, dms_reader **reader)
@@ -98,6 +117,8 @@ static int visit(void *context, void *taker,
 
     if (rows->row_ct == 0)
         return DMS_OK;
+    if (rows->held_words > 0)
+        return visit_held(&pass);
     pass.example_ct = (size_t)dms_snapshot_schema(rows->snapshot)->example_ct;
     rc = open_reader(rows, &reader);
     while (rc == DMS_OK && (rc = dms_reader_next(reader, &batch)) == DMS_OK) {
@@ -112,7 +133,7 @@ int dms_gram_source_begin(struct dms_gram_source *rows, struct dms_pair_source *
 {
     size_t example_ct = (size_t)dms_snapshot_schema(rows->snapshot)->example_ct, bytes;
 
-    if (dms_mul_overflow(example_ct, BLOCK_WORDS * sizeof(uint64_t), &bytes))
+    if (dms_mul_overflow(example_ct, rows->block_words * sizeof(uint64_t), &bytes))
         return dms_fail(DMS_ERR_NO_MEMORY, "a block of %zu columns is too large", example_ct);
     rows->columns = dms_alloc_aligned(64, bytes);
     if (!rows->columns)
@@ -126,4 +147,5 @@ void dms_gram_source_end(struct dms_gram_source *rows)
 {
     free(rows->columns);
     rows->columns = NULL;
+    rows->held_words = 0;
 }

@@ -216,3 +216,53 @@ int dms_pair_band_add(struct dms_pool *pool, struct dms_pair_band *band,
         rc = dms_pool_run(pool, band->end_tile - band->first_tile, count_tile, &pass);
     return rc;
 }
+
+/* ---- counts of others ---- */
+
+/* Rows of a rectangle that a task adds. */
+#define ROWS_PER_TASK 32
+
+struct rectangle_pass {
+    struct dms_pair_band *band;
+    const struct dms_pair_rectangle *rectangle;
+};
+
+/* The sums of a lie panel by panel. */
+static void add_row(const struct rectangle_pass *pass, size_t a)
+{
+    const struct dms_pair_rectangle *rectangle = pass->rectangle;
+    const uint32_t *counts =
+        rectangle->counts + (a - rectangle->first_a) * (rectangle->end_b - rectangle->first_b);
+    size_t own = a / DMS_PAIR_TILE * DMS_PAIR_TILE, end;
+
+    for (size_t b = own > rectangle->first_b ? own : rectangle->first_b; b < rectangle->end_b;
+         b = end) {
+        uint32_t *sums = dms_pair_band_sums(pass->band, a, b);
+
+        end = (b / DMS_PANEL_COLUMNS + 1) * DMS_PANEL_COLUMNS;
+        if (end > rectangle->end_b)
+            end = rectangle->end_b;
+        for (size_t j = b; j < end; j++)
+            sums[j - b] += counts[j - rectangle->first_b];
+    }
+}
+
+static int add_rows(void *context, size_t index)
+{
+    const struct rectangle_pass *pass = context;
+    size_t first = pass->rectangle->first_a + index * ROWS_PER_TASK;
+    size_t left = pass->rectangle->end_a - first;
+
+    for (size_t i = 0; i < left && i < ROWS_PER_TASK; i++)
+        add_row(pass, first + i);
+    return DMS_OK;
+}
+
+int dms_pair_band_add_rectangle(struct dms_pool *pool, struct dms_pair_band *band,
+                                const struct dms_pair_rectangle *rectangle)
+{
+    struct rectangle_pass pass = {.band = band, .rectangle = rectangle};
+    size_t row_ct = rectangle->end_a - rectangle->first_a;
+
+    return dms_pool_run(pool, (row_ct + ROWS_PER_TASK - 1) / ROWS_PER_TASK, add_rows, &pass);
+}

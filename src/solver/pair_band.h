@@ -19,6 +19,12 @@ struct dms_pair_block {
     const uint64_t *row_words; /* word_ct words with the bits of the rows that count; NULL: all */
 };
 
+/* Counts of a in first_a .. end_a - 1 with b in first_b .. end_b - 1. */
+struct dms_pair_rectangle {
+    size_t first_a, end_a, first_b, end_b;
+    const uint32_t *counts; /* (end_a - first_a) x (end_b - first_b), row-major */
+};
+
 /* The pairs (a, b) with a in tiles first_tile .. end_tile - 1 of DMS_PAIR_TILE columns and b in the
  * tile of a or a later one. */
 struct dms_pair_band {
@@ -40,7 +46,8 @@ size_t dms_pair_band_choose(size_t size, size_t first_tile, uint64_t row_ct, uns
                             uint64_t bytes);
 
 /* A band with all sums 0, for blocks of row_ct rows at most (more than DMS_PANEL_ROWS count as so
- * many). The caller ends it with dms_pair_band_free, which accepts what is all zero. */
+ * many; 0: for rectangles only, here and above). The caller ends it with dms_pair_band_free, which
+ * accepts what is all zero. */
 int dms_pair_band_create(size_t size, size_t first_tile, size_t end_tile, uint64_t row_ct,
                          struct dms_pair_band *band);
 void dms_pair_band_free(struct dms_pair_band *band);
@@ -48,6 +55,11 @@ void dms_pair_band_free(struct dms_pair_band *band);
 /* Adds the counts of a block; sums wrap at 2^32. */
 int dms_pair_band_add(struct dms_pool *pool, struct dms_pair_band *band,
                       const struct dms_pair_block *block);
+
+/* Adds counts that were made elsewhere, of a in the band; b before the tile of its a are left
+ * out. */
+int dms_pair_band_add_rectangle(struct dms_pool *pool, struct dms_pair_band *band,
+                                const struct dms_pair_rectangle *rectangle);
 
 /* The sums of a and columns b, b + 1 ... to the end of the tile of b, which is that of a or a later
  * one: row by row DMS_PANEL_COLUMNS apart. */

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "kernels/kernels.h"
+#include "solver/cuda_pairs.h"
 
 struct run {
     const struct dms_pair_build *build;
@@ -40,6 +41,34 @@ static int count_singles(void *context, size_t index)
     return DMS_OK;
 }
 
+static int take_rectangle(void *taker, const struct dms_pair_rectangle *rectangle)
+{
+    struct run *run = taker;
+
+    return dms_pair_band_add_rectangle(run->build->pool, &run->band, rectangle);
+}
+
+/* Adds the counts of a block that a device makes, panel by panel of it: for each a those of b in
+ * its tile and later ones. */
+static int add_on_device(struct run *run, const struct dms_pair_block *block)
+{
+    struct dms_cuda_pair_counter *counter = run->build->counter;
+    size_t panel = dms_cuda_pairs_panel_size(counter);
+    size_t a = run->band.first_tile * DMS_PAIR_TILE, end_a = run->band.end_tile * DMS_PAIR_TILE;
+    int rc = dms_cuda_pairs_set_rows(counter, block->columns, block->word_ct, block->stride_words);
+
+    if (end_a > run->example_ct)
+        end_a = run->example_ct;
+    for (size_t end; rc == DMS_OK && a < end_a; a = end) {
+        end = (a / panel + 1) * panel;
+        if (end > end_a)
+            end = end_a;
+        rc = dms_cuda_pairs_count(counter, a, end, a / DMS_PAIR_TILE * DMS_PAIR_TILE,
+                                  run->example_ct, run, take_rectangle);
+    }
+    return rc < 0 ? dms_fail_prefix(rc, "no counts were kept; the processor can make them") : rc;
+}
+
 static int take_block(void *taker, const struct dms_pair_block *block)
 {
     struct run *run = taker;
@@ -49,6 +78,8 @@ static int take_block(void *taker, const struct dms_pair_block *block)
     run->block = block;
     if (run->counts_singles)
         rc = dms_pool_run(run->build->pool, task_ct, count_singles, run);
+    if (rc == DMS_OK && run->build->counter)
+        return add_on_device(run, block);
     return rc < 0 ? rc : dms_pair_band_add(run->build->pool, &run->band, block);
 }
 
@@ -181,11 +212,17 @@ static int begin_tiles(struct run *run)
     return build->begin(build->context, singles);
 }
 
+/* Of the blocks that a band takes itself: on a device it gets rectangles. */
+static uint64_t band_rows(const struct dms_pair_build *build)
+{
+    return build->counter ? 0 : build->source->row_ct;
+}
+
 static int build_band(struct run *run, size_t first_tile, size_t end_tile)
 {
     const struct dms_pair_source *source = run->build->source;
-    int rc =
-        dms_pair_band_create(run->example_ct, first_tile, end_tile, source->row_ct, &run->band);
+    int rc = dms_pair_band_create(run->example_ct, first_tile, end_tile, band_rows(run->build),
+                                  &run->band);
 
     if (rc == DMS_OK)
         rc = source->visit(source->context, run, take_block);
@@ -199,11 +236,11 @@ static int build_band(struct run *run, size_t first_tile, size_t end_tile)
 
 int dms_pair_build_run(const struct dms_pair_build *build)
 {
-    const struct dms_pair_source *source = build->source;
+    size_t example_ct = build->source->example_ct;
     struct run run = {
         .build = build,
-        .example_ct = source->example_ct,
-        .side = dms_pair_side(source->example_ct),
+        .example_ct = example_ct,
+        .side = dms_pair_side(example_ct),
         .counts_singles = true,
     };
     int rc;
@@ -212,7 +249,7 @@ int dms_pair_build_run(const struct dms_pair_build *build)
     run.offsets = dms_alloc(run.example_ct, sizeof *run.offsets);
     rc = run.singles && run.offsets ? DMS_OK : DMS_ERR_NO_MEMORY;
     for (size_t first = 0, end; rc == DMS_OK && first < run.side; first = end) {
-        end = dms_pair_band_choose(run.example_ct, first, source->row_ct,
+        end = dms_pair_band_choose(run.example_ct, first, band_rows(build),
                                    dms_pool_threads(build->pool), build->memory_bytes);
         rc = build_band(&run, first, end);
     }

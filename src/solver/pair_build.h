@@ -8,12 +8,14 @@
 #include "solver/pair_band.h"
 #include "solver/pair_counts.h"
 
+struct dms_cuda_pair_counter; /* solver/cuda_pairs.h */
+
 /* The rows that are counted, fewer than 2^32. */
 struct dms_pair_source {
     size_t example_ct;
     uint64_t row_ct;
-    /* Calls `take` for all rows, in blocks; called once for each band. Ends early with what `take`
-     * failed with. */
+    /* Calls `take` for all rows, in blocks (for a device of any size); called once for each band.
+     * Ends early with what `take` failed with. */
     int (*visit)(void *context, void *taker,
                  int (*take)(void *taker, const struct dms_pair_block *block));
     void *context;
@@ -29,6 +31,8 @@ struct dms_pair_tiles {
 
 struct dms_pair_build {
     struct dms_pool *pool;
+    /* The device that counts, with room for the rows of a block; NULL: the processor does. */
+    struct dms_cuda_pair_counter *counter;
     const struct dms_pair_source *source;
     const struct dms_pair_counts *base; /* of other rows, to be added; NULL: none */
     uint64_t memory_bytes;              /* for a band; one tile high it is at least */

@@ -18,6 +18,7 @@
 #include "solver/cuda_module.h"
 #include "solver/cuda_pairs.h"
 #include "solver/packed_rows.h"
+#include "solver/pair_band.h"
 #include "tests/bench/bench.h"
 
 #include <inttypes.h>
@@ -283,11 +284,44 @@ static double measure_counting(const struct dms_packed_rows *rows, bool in_bits,
     return bench_median(&speeds);
 }
 
+/* Where counts go: example_ct x example_ct, row-major. */
+struct matrix {
+    size_t example_ct;
+    uint32_t *counts;
+};
+
+static int copy_rectangle(void *taker, const struct dms_pair_rectangle *rectangle)
+{
+    const struct matrix *matrix = taker;
+    size_t b_ct = rectangle->end_b - rectangle->first_b;
+
+    for (size_t a = rectangle->first_a; a < rectangle->end_a; a++)
+        memcpy(matrix->counts + a * matrix->example_ct + rectangle->first_b,
+               rectangle->counts + (a - rectangle->first_a) * b_ct, b_ct * sizeof(uint32_t));
+    return 0;
+}
+
+static void count_matrix(const struct dms_packed_rows *rows, struct matrix *matrix)
+{
+    struct dms_cuda_pair_counter *counter;
+    size_t d = rows->example_ct;
+
+    bench_check(dms_cuda_pairs_open(d, rows->row_ct, 0, &counter), "counting pairs");
+    bench_check(dms_cuda_pairs_set_rows(counter, rows->columns, rows->word_ct, rows->word_ct),
+                "counting pairs");
+    bench_check(dms_cuda_pairs_count(counter, 0, d, 0, d, matrix, copy_rectangle),
+                "counting pairs");
+    dms_cuda_pairs_close(counter);
+}
+
 /* From the host and back, all memory of the card and the host being taken anew. */
 static void measure_pairs(uint64_t row_ct, uint64_t example_ct, uint64_t repeats)
 {
     struct dms_packed_rows rows = make_rows(row_ct, example_ct);
-    uint32_t *counts = bench_alloc(rows.example_ct * rows.example_ct * sizeof *counts);
+    struct matrix matrix = {
+        .example_ct = rows.example_ct,
+        .counts = bench_alloc(rows.example_ct * rows.example_ct * sizeof *matrix.counts),
+    };
     double in_bits = measure_counting(&rows, true, repeats);
     double in_bytes = measure_counting(&rows, false, repeats);
     struct bench_series speeds = {.value_ct = 0};
@@ -295,13 +329,9 @@ static void measure_pairs(uint64_t row_ct, uint64_t example_ct, uint64_t repeats
 
     bench_check(dms_cuda_open(&cuda), "the card");
     for (uint64_t repeat = 0; repeat < repeats; repeat++) {
-        struct dms_cuda_pair_counter *counter;
         double start = bench_now();
 
-        bench_check(dms_cuda_pairs_open(&rows, 0, &counter), "counting pairs");
-        bench_check(dms_cuda_pairs_count(counter, 0, rows.example_ct, 0, rows.example_ct, counts),
-                    "counting pairs");
-        dms_cuda_pairs_close(counter);
+        count_matrix(&rows, &matrix);
         bench_add(&speeds, pair_bits(&rows) / (bench_now() - start));
     }
     print_pairs(&rows,
@@ -309,7 +339,7 @@ static void measure_pairs(uint64_t row_ct, uint64_t example_ct, uint64_t repeats
                            cuda.counts_in_bits ? "bits" : "bytes"),
                 &speeds, "on the card alone", cuda.counts_in_bits ? in_bits : in_bytes);
     free(rows.columns);
-    free(counts);
+    free(matrix.counts);
 }
 
 /* ---- copies --------------------------------------------------------------- */

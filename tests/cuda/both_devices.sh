@@ -80,3 +80,41 @@ assert (distances <= allowed)[same].all(), (distances, allowed)
 assert ((one["weight"] != 0).sum(axis=0) > 3).all()
 PYTHON
 }
+
+# make_pairs_store STORE EXAMPLES MODELS: masks of unequal rates, examples in no model and in all of them.
+make_pairs_store() {
+    python "$2" "$3" <<'PYTHON' || return
+examples, models = int(sys.argv[1]), int(sys.argv[2])
+random = np.random.default_rng(11)
+masks = random.random((models, examples)) < np.where(np.arange(examples) % 3 == 0, 0.95, 0.3)
+masks[:, 7] = False
+masks[:, 8] = True
+np.save("pair-masks.npy", masks)
+np.save("pair-outputs.npy", np.zeros((models, 1), np.float32))
+PYTHON
+    dmstore create "$1" --examples "$2" --output y:1:f32 --chunk-rows 64 >"$stdout_file" &&
+        dmstore ingest "$1" --masks pair-masks.npy --output y=pair-outputs.npy >"$stdout_file" 2>"$stderr_file"
+}
+
+# check_same_pairs STORE: pairs that the processor counts, and a device, at once and added to those of the first half of the
+# models, are files of the same bytes. Leaves the device's file in the store, and the processor's in cpu.pairs.
+check_same_pairs() {
+    local half
+    half=$(python <<<'print(len(np.load("pair-masks.npy")) // 2)')
+    check "pairs: on the processor" dmstore gram "$1" --validation 0
+    cp "$1"/gram/*.pairs cpu.pairs
+    dmstore gram "$1" --remove >"$stdout_file"
+    check "pairs: the first half on the device" dmstore gram "$1" --validation 0 --rows-used "$half" --device cuda
+    check "pairs: the others" dmstore gram "$1" --validation 0 --device cuda
+    check_printed "pairs: are added to them" "added on cuda"
+    check "pairs: for the same bytes" cmp "$1"/gram/*.pairs cpu.pairs
+    dmstore gram "$1" --remove >"$stdout_file"
+    check "pairs: all of them on the device" dmstore gram "$1" --validation 0 --device cuda -o pairs.npy
+    check_printed "pairs: it says so" "counted on cuda: "
+    check "pairs: they are the same bytes" cmp "$1"/gram/*.pairs cpu.pairs
+    # Sums in float are exact below 2^24.
+    check_python "pairs: and what NumPy counts" <<'PYTHON'
+masks = np.load("pair-masks.npy").astype(np.float32)
+assert (np.load("pairs.npy") == masks.T @ masks).all()
+PYTHON
+}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The module that nvcc made, on a real card: the tests of the kernels, of counts of pairs and of the engine, alone and under
-# the tools of compute-sanitizer where it is installed, and fits on both devices. Skipped, with the reason, where there is no
-# card. gpu_rehearsal.sh runs it with DMSTORE_GPU_REHEARSAL, the module of another device, at small sizes.
+# the tools of compute-sanitizer where it is installed, and fits and counts of pairs on both devices. Skipped, with the
+# reason, where there is no card. gpu_rehearsal.sh runs it with DMSTORE_GPU_REHEARSAL, the module of another device, at small
+# sizes.
 . "$(dirname "${BASH_SOURCE[0]}")/../cli/tap.sh"
 . "$DMSTORE_SOURCE_DIR/tests/cli/numpy.sh"
 . "$DMSTORE_SOURCE_DIR/tests/cli/digits_run.sh"
@@ -27,11 +28,15 @@ tests=(products_test steps_test pairs_test engine_test)
 lambda_ct=30
 digit_targets=0:60
 digit_lambdas=40
+pair_examples=5000
+pair_models=12000
 if [ -n "${DMSTORE_GPU_REHEARSAL-}" ]; then
     tests=(products_test steps_test)
     lambda_ct=2
     digit_targets=0:1
     digit_lambdas=2
+    pair_examples=150
+    pair_models=700
 fi
 
 # ---- kernels and engine ---------------------------------------------------------------------------------------------------
@@ -67,4 +72,9 @@ check_digits "$digit_targets" "$digit_lambdas"
 # A part, so that the store does not have it: the tools are slow, and two targets have all kernels of a fit.
 check_clean "digits" "$DMSTORE" fit digits.dms --output test_margins --name clean --device cuda --targets 0:2 --lambdas 3 \
     --holdout 400 --validation 400 -o clean.part
+
+# ---- pairs ----------------------------------------------------------------------------------------------------------------
+
+check "a store of masks" make_pairs_store pairs.dms "$pair_examples" "$pair_models"
+check_same_pairs pairs.dms
 done_testing

@@ -22,6 +22,7 @@ sed 's/^/# /' output
 check "what a tool finds is a failure" grep -q '^not ok .* - steps_test: synccheck' output
 check_output "and the only one" 1 grep -c '^not ok' output
 check "digits are compared" grep -q '^ok .* - digits: they agree' output
+check "and pairs" grep -q '^ok .* - pairs: they are the same bytes' output
 check_output "each tool sees each test and a fit" "memcheck 3 racecheck 3 synccheck 3" \
     awk '{ ct[$2]++ } END { print "memcheck", ct["memcheck"], "racecheck", ct["racecheck"], "synccheck", ct["synccheck"] }' \
     sanitizer.log

@@ -9,10 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "dmstore/device.h"
-#include "dmstore/error.h"
 #include "solver/cuda_pairs.h"
 #include "solver/packed_rows.h"
+#include "solver/pair_band.h"
 #include "unit/tap.h"
 
 static uint64_t random_state = 99;
@@ -68,6 +69,34 @@ static size_t count_wrong(const struct dms_packed_rows *rows, const size_t range
     return wrong_ct;
 }
 
+/* Where the counts of a range go. */
+struct target {
+    const size_t *range;
+    uint32_t *counts;
+};
+
+static int copy_rectangle(void *taker, const struct dms_pair_rectangle *rectangle)
+{
+    const struct target *target = taker;
+    const size_t *range = target->range;
+    size_t b_ct = rectangle->end_b - rectangle->first_b;
+
+    for (size_t a = rectangle->first_a; a < rectangle->end_a; a++)
+        memcpy(target->counts + (a - range[0]) * (range[3] - range[2]) + rectangle->first_b -
+                   range[2],
+               rectangle->counts + (a - rectangle->first_a) * b_ct, b_ct * sizeof(uint32_t));
+    return DMS_OK;
+}
+
+static int count_range(struct dms_cuda_pair_counter *counter, const size_t range[4],
+                       uint32_t *counts)
+{
+    struct target target = {range, counts};
+
+    return dms_cuda_pairs_count(counter, range[0], range[1], range[2], range[3], &target,
+                                copy_rectangle);
+}
+
 /* The range, and nothing behind it. */
 static bool counts_range(struct dms_cuda_pair_counter *counter, const struct dms_packed_rows *rows,
                          const size_t range[4])
@@ -77,11 +106,20 @@ static bool counts_range(struct dms_cuda_pair_counter *counter, const struct dms
     bool right;
 
     memset(counts, 0xee, (count_ct + 1) * sizeof *counts);
-    right =
-        dms_cuda_pairs_count(counter, range[0], range[1], range[2], range[3], counts) == DMS_OK &&
-        count_wrong(rows, range, counts) == 0 && counts[count_ct] == 0xeeeeeeee;
+    right = count_range(counter, range, counts) == DMS_OK &&
+            count_wrong(rows, range, counts) == 0 && counts[count_ct] == 0xeeeeeeee;
     free(counts);
     return right;
+}
+
+static int open_counter(const struct dms_packed_rows *rows, uint64_t device_bytes,
+                        struct dms_cuda_pair_counter **counter)
+{
+    int rc = dms_cuda_pairs_open(rows->example_ct, rows->row_ct, device_bytes, counter);
+
+    if (rc == DMS_OK)
+        rc = dms_cuda_pairs_set_rows(*counter, rows->columns, rows->word_ct, rows->word_ct);
+    return rc;
 }
 
 /* Opens, counts some ranges one after the other, closes. Panels have panel_size examples. */
@@ -94,7 +132,7 @@ static bool counts_rows(size_t example_ct, uint64_t row_ct, uint64_t device_byte
                                 {example_ct / 2, example_ct / 2, 0, example_ct},
                                 {0, example_ct, example_ct - example_ct / 5, example_ct}};
     struct dms_cuda_pair_counter *counter;
-    bool right = dms_cuda_pairs_open(&rows, device_bytes, &counter) == DMS_OK;
+    bool right = open_counter(&rows, device_bytes, &counter) == DMS_OK;
 
     if (!right) {
         diag("%s", dms_error_message());
@@ -117,6 +155,64 @@ static bool counts_small_panels(void)
     return counts_rows(90, 700, 12320, 22);
 }
 
+/* Fewer rows and other rows after the first, as parts of longer columns; then as many as the
+ * counter has room for, and more. */
+static void test_other_rows(void)
+{
+    struct dms_packed_rows rows = make_rows(90, 700), part = rows;
+    const size_t range[4] = {0, 90, 0, 90}, few[4] = {10, 20, 0, 90};
+    struct dms_cuda_pair_counter *counter;
+    bool right =
+        open_counter(&rows, 12320, &counter) == DMS_OK && counts_range(counter, &rows, few);
+
+    for (size_t first = 0; right && first < rows.word_ct; first += 4) {
+        size_t left = rows.word_ct - first;
+
+        part.word_ct = left < 4 ? left : 4;
+        part.columns = malloc(part.example_ct * part.word_ct * sizeof *part.columns);
+        for (size_t k = 0; k < part.example_ct; k++)
+            memcpy(part.columns + k * part.word_ct, rows.columns + k * rows.word_ct + first,
+                   part.word_ct * sizeof *part.columns);
+        right = dms_cuda_pairs_set_rows(counter, rows.columns + first, part.word_ct,
+                                        rows.word_ct) == DMS_OK &&
+                counts_range(counter, &part, few) && counts_range(counter, &part, range);
+        free(part.columns);
+    }
+    ok(right, "rows in three parts, one after the other");
+    ok(dms_cuda_pairs_set_rows(counter, rows.columns, rows.word_ct, rows.word_ct) == DMS_OK &&
+           counts_range(counter, &rows, range),
+       "then all of them");
+    ok(dms_cuda_pairs_set_rows(counter, rows.columns, 100, 100) == DMS_ERR_INVALID,
+       "more than it was opened for");
+    contains(dms_error_message(), "100 words of rows are more than the", "are refused");
+    dms_cuda_pairs_close(counter);
+    free(rows.columns);
+}
+
+static int refuse(void *taker, const struct dms_pair_rectangle *rectangle)
+{
+    size_t *taken_ct = taker;
+
+    (void)rectangle;
+    return ++*taken_ct < 3 ? DMS_OK : dms_fail(DMS_ERR_INTERRUPTED, "enough");
+}
+
+static void test_refused_counts(void)
+{
+    struct dms_packed_rows rows = make_rows(90, 700);
+    struct dms_cuda_pair_counter *counter;
+    size_t taken_ct = 0;
+
+    if (ok(open_counter(&rows, 12320, &counter) == DMS_OK, "who takes counts can stop")) {
+        ok(dms_cuda_pairs_count(counter, 0, 90, 0, 90, &taken_ct, refuse) == DMS_ERR_INTERRUPTED &&
+               taken_ct == 3,
+           "at once");
+        is_text(dms_error_message(), "enough", "the message is its own");
+        dms_cuda_pairs_close(counter);
+    }
+    free(rows.columns);
+}
+
 static void test_counts(const char *how)
 {
     setenv("DMS_CUDA_PAIRS", how, 1);
@@ -133,26 +229,26 @@ static void test_counts(const char *how)
 
 static void test_refusals(void)
 {
-    struct dms_packed_rows rows = make_rows(40, 100), many = {.row_ct = UINT64_C(1) << 31};
+    struct dms_packed_rows rows = make_rows(40, 100);
     struct dms_cuda_pair_counter *counter;
     uint32_t counts[4];
 
-    ok(dms_cuda_pairs_open(&many, 0, &counter) == DMS_ERR_INVALID, "2^31 rows");
+    ok(dms_cuda_pairs_open(40, UINT64_C(1) << 31, 0, &counter) == DMS_ERR_INVALID, "2^31 rows");
     contains(dms_error_message(), "fewer than 2^31 rows, and not in 2147483648",
              "the message says how many it can be");
-    ok(dms_cuda_pairs_open(&rows, 100, &counter) == DMS_ERR_NO_MEMORY, "next to no memory");
+    ok(open_counter(&rows, 100, &counter) == DMS_ERR_NO_MEMORY, "next to no memory");
     contains(dms_error_message(), "and 100 can be used", "the message has both numbers");
     setenv("DMS_CUDA_PAIRS", "octets", 1);
-    ok(dms_cuda_pairs_open(&rows, 0, &counter) == DMS_ERR_INVALID, "another way of counting");
+    ok(open_counter(&rows, 0, &counter) == DMS_ERR_INVALID, "another way of counting");
     contains(dms_error_message(), "'octets': it can be bits or bytes",
              "the message says which there are");
     unsetenv("DMS_CUDA_PAIRS");
-    if (ok(dms_cuda_pairs_open(&rows, 0, &counter) == DMS_OK, "all as it should be")) {
-        ok(dms_cuda_pairs_count(counter, 0, 1, 39, 41, counts) == DMS_ERR_INVALID,
+    if (ok(open_counter(&rows, 0, &counter) == DMS_OK, "all as it should be")) {
+        ok(count_range(counter, (const size_t[]){0, 1, 39, 41}, counts) == DMS_ERR_INVALID,
            "an example that is not there");
         contains(dms_error_message(), "examples 0..1 and 39..41 were asked for, and there are 40",
                  "the message has the ranges");
-        ok(dms_cuda_pairs_count(counter, 2, 1, 0, 1, counts) == DMS_ERR_INVALID,
+        ok(count_range(counter, (const size_t[]){2, 1, 0, 1}, counts) == DMS_ERR_INVALID,
            "a range that ends before it begins");
         dms_cuda_pairs_close(counter);
     }
@@ -179,7 +275,7 @@ static bool is_taken(void)
 {
     struct dms_packed_rows rows = make_rows(150, 700);
     struct dms_cuda_pair_counter *counter;
-    bool right = dms_cuda_pairs_open(&rows, 0, &counter) == DMS_ERR_NO_MEMORY &&
+    bool right = open_counter(&rows, 0, &counter) == DMS_ERR_NO_MEMORY &&
                  strstr(dms_error_message(), "has no memory left for counts of pairs") != NULL;
 
     free(rows.columns);
@@ -192,11 +288,11 @@ static bool is_lost(void)
     struct dms_packed_rows rows = make_rows(150, 700);
     struct dms_cuda_pair_counter *counter = NULL;
     uint32_t *counts = malloc(sizeof *counts * 150 * 150);
-    int rc = dms_cuda_pairs_open(&rows, 16000, &counter);
+    int rc = open_counter(&rows, 16000, &counter);
     bool right;
 
     if (rc == DMS_OK)
-        rc = dms_cuda_pairs_count(counter, 0, 150, 0, 150, counts);
+        rc = count_range(counter, (const size_t[]){0, 150, 0, 150}, counts);
     right = rc == DMS_ERR_IO && strstr(dms_error_message(), "was lost during counting pairs");
     dms_cuda_pairs_close(counter);
     free(rows.columns);
@@ -237,6 +333,8 @@ int main(void)
     }
     test_counts("bits");
     test_counts("bytes");
+    test_other_rows();
+    test_refused_counts();
     test_refusals();
     return tap_done();
 }

@@ -214,6 +214,41 @@ static void test_band(struct dms_pool *pool, size_t size, size_t first_tile, siz
     free(rows.columns);
 }
 
+/* A band of counts that were made elsewhere, of rectangles that end anywhere: element (a, b) of all
+ * of them is a + 1000 b. */
+static int add_rectangle(struct dms_pool *pool, struct dms_pair_band *band, const size_t range[4])
+{
+    size_t b_ct = range[3] - range[2];
+    uint32_t *counts = must_alloc((range[1] - range[0]) * b_ct * sizeof *counts);
+    struct dms_pair_rectangle rectangle = {range[0], range[1], range[2], range[3], counts};
+    int rc;
+
+    for (size_t a = range[0]; a < range[1]; a++)
+        for (size_t b = range[2]; b < range[3]; b++)
+            counts[(a - range[0]) * b_ct + b - range[2]] = (uint32_t)(a + 1000 * b);
+    rc = dms_pair_band_add_rectangle(pool, band, &rectangle);
+    free(counts);
+    return rc;
+}
+
+static void test_rectangles(struct dms_pool *pool)
+{
+    enum { SIZE = 1100, FIRST_TILE = 3, END_TILE = 7 };
+    static const size_t ranges[][4] = {
+        {384, 500, 384, 1100}, {500, 896, 100, 620}, {500, 896, 620, 621}, {500, 896, 621, 1100}};
+    struct dms_pair_band band;
+    bool right = true;
+    int rc = dms_pair_band_create(SIZE, FIRST_TILE, END_TILE, 0, &band);
+
+    for (size_t i = 0; rc == DMS_OK && i < 2 * sizeof(ranges) / sizeof(ranges[0]); i++)
+        rc = add_rectangle(pool, &band, ranges[i / 2]);
+    for (size_t a = FIRST_TILE * DMS_PAIR_TILE; rc == DMS_OK && a < END_TILE * DMS_PAIR_TILE; a++)
+        for (size_t b = a / DMS_PAIR_TILE * DMS_PAIR_TILE; b < SIZE; b++)
+            right &= *dms_pair_band_sums(&band, a, b) == 2 * (a + 1000 * b);
+    ok(rc == DMS_OK && right, "counts that were made elsewhere are added twice");
+    dms_pair_band_free(&band);
+}
+
 static bool tile_is_right(const struct dms_pair_counts *counts, const struct dms_packed_rows *rows,
                           size_t tile_a, size_t tile_b)
 {
@@ -560,6 +595,7 @@ int main(void)
     test_numbers();
     if (!ok(dms_pool_create(3, &pool) == DMS_OK, "threads"))
         return tap_done();
+    test_rectangles(pool);
     test_band(pool, 1300, 0, 11);
     test_band(pool, 1300, 3, 6);
     test_band(pool, 100, 0, 1);

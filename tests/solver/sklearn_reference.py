@@ -27,7 +27,7 @@ warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits: what a s
 class Dmstore:
     def __init__(self, program, directory):
         self.program, self.directory = program, directory
-        self.solver = None
+        self.solver = None  # of all fits; None: as their options say
         self.names = itertools.count()
 
     def run(self, *arguments):
@@ -57,8 +57,8 @@ class Dmstore:
         """Fits all targets; a dict of the exported arrays, with the float64 weights as a matrix."""
         name = f"fit{next(self.names)}"
         to = os.path.join(self.directory, name)
-        self.run("fit", store, "--output", "y", "--name", name, "--threads", 1, "--solver", self.solver,
-                 *options)
+        solver = ["--solver", self.solver] if self.solver else []
+        self.run("fit", store, "--output", "y", "--name", name, "--threads", 1, *solver, *options)
         self.run("export-fit", store, name, "-o", to, "--sparse")
         files = {key: np.load(os.path.join(to, key + ".npy"))
                  for key in ("indptr", "indices", "data", "bias", "lam", "gap", "targets")}
@@ -291,7 +291,8 @@ class Tests:
         self.test_ct = self.failed_ct = 0
 
     def report(self, description, wrong, comments=()):
-        description = f"{self.dmstore.solver}: {description}"
+        if self.dmstore.solver:
+            description = f"{self.dmstore.solver}: {description}"
         self.test_ct += 1
         self.failed_ct += bool(wrong)
         print(f"{'not ok' if wrong else 'ok'} {self.test_ct} - {description}")

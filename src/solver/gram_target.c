@@ -73,6 +73,7 @@ void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_prob
     target->change_ct = 0;
     target->at_lambda = target->refit;
     target->step_ct = 0;
+    path->pass_ct = 0;
     if (!target->refit) {
         dms_target_path_begin(path, problem, largest_gradient(target));
         target->last_lambda = path->largest_lambda;

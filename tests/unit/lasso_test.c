@@ -1,7 +1,8 @@
 /*
- * The LASSO solvers on matrices in memory, held against coordinate descent on dense columns in double
- * precision, which shares nothing with it: objective, weights, certificate, selection; row weights,
- * constants and hard cases; the same bytes from any number of threads and from a checkpoint.
+ * The LASSO solvers on matrices in memory, held against coordinate descent on dense columns in
+ * double precision, which shares nothing with it: objective, weights, certificate, selection; row
+ * weights, constants and hard cases; the same bytes from any number of threads and from a
+ * checkpoint.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -566,6 +567,33 @@ static void test_uncertified(void)
     free_data(&data);
 }
 
+/* A lambda that rounding leaves out of reach ends the path, but not the refit at the one before. */
+static void test_refit_after_abandoned_path(void)
+{
+    struct data data;
+    struct dms_problem problem;
+    struct answers *answers = calloc(1, sizeof *answers);
+    double lambdas[] = {0.05, 1e-25};
+
+    make_data(&data, 300, 60, 30, 3, 0.5);
+    pack(&data);
+    matrix_problem(&data.matrix, &problem);
+    problem.tolerance = 1e-9;
+    problem.lambda_ct = 2;
+    problem.lambdas = lambdas;
+    ok(solve(&problem, 1, answers) == DMS_OK, "a lambda out of reach: an end");
+    for (size_t j = 0; j < 3; j++) {
+        ok(answers->of[j].target.flags & DMS_FITTED_UNCERTIFIED &&
+               answers->of[j].target.lambda == lambdas[0],
+           "target %zu is marked, and has the lambda before", j);
+        ok(answers->of[j].target.gap <= problem.tolerance, "its refit is solved: %.1e",
+           answers->of[j].target.gap);
+    }
+    free(answers->stop.state);
+    free(answers);
+    free_data(&data);
+}
+
 static void test_refusals(void)
 {
     struct data data;
@@ -616,5 +644,7 @@ int main(void)
     }
     solver = &solvers[0];
     test_polishing_memory();
+    solver = &solvers[1];
+    test_refit_after_abandoned_path();
     return tap_done();
 }

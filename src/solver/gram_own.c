@@ -17,6 +17,7 @@
 #include "kernels/lanes.h"
 #include "solver/design.h"
 #include "solver/mask_columns.h"
+#include "solver/pass.h"
 
 /* Targets whose outputs are read at a time, for each tile of lanes: lanes that end early take the
  * next ones. */
@@ -90,9 +91,8 @@ uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_b
     uint64_t tile = DMS_LANES * (lane + 2 * sizeof(double) * example_ct) + sizeof(double) * row_ct;
 
     window_ct = WINDOW_TILES * tile_ct * DMS_LANES;
-    return dms_mask_columns_bytes(example_ct, row_ct) +
-           dms_mask_columns_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) +
-           tile_ct * tile +
+    return dms_mask_words_bytes(example_ct, row_ct) +
+           dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) + tile_ct * tile +
            window_ct * dms_target_outputs_bytes(example_ct, row_ct, DMS_KEEP_OUTPUTS);
 }
 

@@ -14,6 +14,7 @@
 #include "base/pool.h"
 #include "kernels/lanes.h"
 #include "solver/design.h"
+#include "solver/pass.h"
 
 /* Columns that are added up at a time: those of the gradient stay in the first cache. */
 #define COLUMNS 1024
@@ -43,7 +44,7 @@ uint64_t dms_gram_shared_bytes(const struct dms_problem *problem)
         return solving;
     counts = dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
              dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]);
-    counting = dms_packed_rows_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
+    counting = dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
     return counts + (counting > solving ? counting : solving);
 }
 

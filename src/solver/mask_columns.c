@@ -8,16 +8,11 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "kernels/kernels.h"
+#include "solver/column_bits.h"
 #include "solver/pass.h"
 
 /* Words of each example that are counted at a time: those of all examples stay in the cache. */
 #define WORDS 64
-
-uint64_t dms_mask_columns_bytes(size_t example_ct, uint64_t row_ct)
-{
-    return (row_ct + 63) / 64 * sizeof(uint64_t) * example_ct;
-}
 
 /* As they come. */
 static void place_words(size_t example_ct, size_t word_ct, size_t first, size_t batch_word_ct,
@@ -48,21 +43,11 @@ void dms_mask_columns_free(struct dms_mask_columns *columns)
     *columns = (struct dms_mask_columns){0};
 }
 
-/* Words first_word .. of some examples, one example after the other. */
-static void gather(const struct dms_mask_columns *columns, size_t first_word, size_t word_ct,
-                   size_t example_ct, const uint32_t *examples, uint64_t *to)
-{
-    for (size_t w = 0; w < word_ct; w++)
-        for (size_t a = 0; a < example_ct; a++)
-            to[a * WORDS + w] =
-                columns->words[(first_word + w) * columns->example_ct + examples[a]];
-}
-
 int dms_mask_columns_count(const struct dms_mask_columns *columns, const uint64_t *row_words,
                            size_t first, size_t size, const uint32_t *examples, uint32_t *counts,
                            size_t stride)
 {
-    uint64_t *words = dms_alloc(size * WORDS, sizeof *words), weighted[WORDS], both[WORDS];
+    uint64_t *words = dms_alloc(size * WORDS, sizeof *words);
 
     if (!words)
         return DMS_ERR_NO_MEMORY;
@@ -71,17 +56,12 @@ int dms_mask_columns_count(const struct dms_mask_columns *columns, const uint64_
     for (size_t at = 0; at < columns->word_ct; at += WORDS) {
         size_t word_ct = columns->word_ct - at < WORDS ? columns->word_ct - at : WORDS;
 
-        gather(columns, at, word_ct, size, examples, words);
-        for (size_t a = first; a < size; a++) {
-            for (size_t w = 0; w < word_ct; w++)
-                weighted[w] = words[a * WORDS + w] & row_words[at + w];
-            for (size_t b = 0; b <= a; b++) {
-                for (size_t w = 0; w < word_ct; w++)
-                    both[w] = words[b * WORDS + w] & weighted[w];
-                counts[a * stride + b] += (uint32_t)dms_kernels_get()->popcount(
-                    (const uint8_t *)both, word_ct * sizeof *both);
-            }
-        }
+        dms_gather_columns(columns->words + at * columns->example_ct, columns->example_ct, word_ct,
+                           row_words + at, size, examples, words, WORDS);
+        for (size_t a = first; a < size; a++)
+            for (size_t b = 0; b <= a; b++)
+                counts[a * stride + b] +=
+                    (uint32_t)dms_count_both(words + a * WORDS, words + b * WORDS, word_ct);
     }
     free(words);
     return DMS_OK;

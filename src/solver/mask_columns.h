@@ -15,8 +15,6 @@ struct dms_mask_columns {
     uint64_t *words; /* word_ct x example_ct; bit i & 63 of words[(i >> 6) * example_ct + k] */
 };
 
-uint64_t dms_mask_columns_bytes(size_t example_ct, uint64_t row_ct);
-
 /* Reads the models of `role` in one pass, in the order of a source that is not shuffled. The caller
  * ends *columns with dms_mask_columns_free, which accepts what is all zero. */
 int dms_mask_columns_read(const struct dms_problem *problem, enum dms_role role,

@@ -9,17 +9,9 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pool.h"
-#include "kernels/kernels.h"
+#include "solver/column_bits.h"
 #include "solver/pair_band.h"
 #include "solver/pass.h"
-
-/* Words that are counted at a time. */
-#define WORDS 128
-
-uint64_t dms_packed_rows_bytes(size_t example_ct, uint64_t row_ct)
-{
-    return (row_ct + 63) / 64 * sizeof(uint64_t) * example_ct;
-}
 
 /* Example after example. */
 static void place_words(size_t example_ct, size_t word_ct, size_t first, size_t batch_word_ct,
@@ -51,32 +43,14 @@ void dms_packed_rows_free(struct dms_packed_rows *rows)
     *rows = (struct dms_packed_rows){0};
 }
 
-/* to = a & b */
-static void intersect(size_t word_ct, const uint64_t *a, const uint64_t *b, uint64_t *to)
-{
-    for (size_t w = 0; w < word_ct; w++)
-        to[w] = a[w] & b[w];
-}
-
-static uint64_t count_bits(size_t word_ct, const uint64_t *words)
-{
-    return dms_kernels_get()->popcount((const uint8_t *)words, word_ct * sizeof *words);
-}
-
 void dms_packed_rows_count(const struct dms_packed_rows *rows, const uint64_t *row_words,
                            double *counts)
 {
     for (size_t k = 0; k < rows->example_ct; k++) {
         const uint64_t *column = rows->columns + k * rows->word_ct;
-        uint64_t both[WORDS], count = 0;
 
-        for (size_t w = 0; w < rows->word_ct; w += WORDS) {
-            size_t word_ct = rows->word_ct - w < WORDS ? rows->word_ct - w : WORDS;
-
-            intersect(word_ct, column + w, row_words ? row_words + w : column + w, both);
-            count += count_bits(word_ct, both);
-        }
-        counts[k] = (double)count;
+        counts[k] = (double)(row_words ? dms_count_both(column, row_words, rows->word_ct)
+                                       : dms_count_bits(column, rows->word_ct));
     }
 }
 

@@ -18,9 +18,6 @@ struct dms_packed_rows {
     uint64_t *columns; /* example_ct x word_ct; bit i & 63 of word i >> 6 is row i of the pass */
 };
 
-/* Bytes that so many rows take. */
-uint64_t dms_packed_rows_bytes(size_t example_ct, uint64_t row_ct);
-
 /* Reads the models of `role` in one pass, in the order of a source that is not shuffled. The caller
  * ends *rows with dms_packed_rows_free, which accepts what is all zero. */
 int dms_packed_rows_read(const struct dms_problem *problem, enum dms_role role,

@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pool.h"
-#include "kernels/kernels.h"
+#include "solver/column_bits.h"
 #include "solver/cuda_pairs.h"
 
 struct run {
@@ -35,9 +35,8 @@ static int count_singles(void *context, size_t index)
     size_t end = first + (left < SINGLES_PER_TASK ? left : SINGLES_PER_TASK);
 
     for (size_t k = first; k < end; k++)
-        run->singles[k] += (uint32_t)dms_kernels_get()->popcount(
-            (const uint8_t *)(block->columns + k * block->stride_words),
-            block->word_ct * sizeof *block->columns);
+        run->singles[k] +=
+            (uint32_t)dms_count_bits(block->columns + k * block->stride_words, block->word_ct);
     return DMS_OK;
 }
 
@@ -256,11 +255,6 @@ int dms_pair_build_run(const struct dms_pair_build *build)
     free(run.singles);
     free(run.offsets);
     return rc;
-}
-
-uint64_t dms_pair_build_bytes(size_t example_ct, uint64_t row_ct, unsigned thread_ct)
-{
-    return dms_pair_band_bytes(example_ct, 0, dms_pair_side(example_ct), row_ct, thread_ct);
 }
 
 /* ---- packed columns ---- */

@@ -45,9 +45,6 @@ struct dms_pair_build {
 
 int dms_pair_build_run(const struct dms_pair_build *build);
 
-/* Memory of the whole matrix in one band, with which every row is visited once. */
-uint64_t dms_pair_build_bytes(size_t example_ct, uint64_t row_ct, unsigned thread_ct);
-
 /* A source over packed columns, which must outlive it. */
 struct dms_pair_source dms_pair_source_of_rows(const struct dms_packed_rows *rows);
 

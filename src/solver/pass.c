@@ -68,3 +68,8 @@ int dms_problem_read_masks(const struct dms_problem *problem, enum dms_role role
         *words = reading.words;
     return rc;
 }
+
+uint64_t dms_mask_words_bytes(size_t example_ct, uint64_t row_ct)
+{
+    return (row_ct + 63) / 64 * sizeof(uint64_t) * example_ct;
+}

@@ -23,6 +23,9 @@ typedef void dms_place_words(size_t example_ct, size_t word_ct, size_t first, si
 int dms_problem_read_masks(const struct dms_problem *problem, enum dms_role role,
                            dms_place_words *place, uint64_t **words);
 
+/* Bytes of these words. */
+uint64_t dms_mask_words_bytes(size_t example_ct, uint64_t row_ct);
+
 /* Models of a batch of such a pass; only the last one may have fewer. */
 #define DMS_PASS_ROWS 1024
 

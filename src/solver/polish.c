@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "kernels/kernels.h"
+#include "solver/column_bits.h"
 #include "solver/working_set.h"
 
 /* Rounds of sweeps before the first Newton step. */
@@ -65,20 +65,12 @@ void dms_polish_free(struct dms_polish *polish)
 static void count_words(struct dms_polish *polish, const uint64_t *words, size_t stride,
                         size_t word_ct, const uint64_t *row_words)
 {
-    const struct dms_kernels *kernels = dms_kernels_get();
-    uint64_t both[WORDS];
-
+    dms_gather_columns(words, stride, word_ct, row_words, polish->example_ct, polish->examples,
+                       polish->columns, WORDS);
     for (size_t a = 0; a < polish->example_ct; a++)
-        for (size_t w = 0; w < word_ct; w++)
-            polish->columns[a * WORDS + w] =
-                words[w * stride + polish->examples[a]] & (row_words ? row_words[w] : UINT64_MAX);
-    for (size_t a = 0; a < polish->example_ct; a++)
-        for (size_t b = a; b < polish->example_ct; b++) {
-            for (size_t w = 0; w < word_ct; w++)
-                both[w] = polish->columns[a * WORDS + w] & polish->columns[b * WORDS + w];
+        for (size_t b = a; b < polish->example_ct; b++)
             polish->pair_cts[a * polish->example_ct + b] +=
-                kernels->popcount((const uint8_t *)both, word_ct * sizeof *both);
-        }
+                dms_count_both(polish->columns + a * WORDS, polish->columns + b * WORDS, word_ct);
 }
 
 void dms_polish_count(struct dms_polish *polish, const uint64_t *words, size_t stride,

@@ -66,13 +66,13 @@ uint64_t dms_ridge_bytes(const struct dms_problem *problem, size_t target_ct)
     uint64_t lanes = (target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
     uint64_t bytes = dms_ridge_system_bytes(example_ct, dms_ridge_needs_vectors(problem)) +
                      lanes * target_bytes(problem) +
-                     dms_packed_rows_bytes(example_ct, problem->row_ct[dms_ridge_role(problem)]) +
+                     dms_mask_words_bytes(example_ct, problem->row_ct[dms_ridge_role(problem)]) +
                      dms_packed_rows_covariance_bytes(
                          example_ct, problem->row_ct[dms_ridge_role(problem)], dms_processor_ct());
 
     if (dms_ridge_chooses(problem))
-        bytes += dms_packed_rows_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) +
-                 dms_packed_rows_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
+        bytes += dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) +
+                 dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
                  dms_ridge_path_bytes(example_ct, target_ct, problem->lambda_ct);
     return bytes;
 }

@@ -37,17 +37,13 @@ bool dms_block_may_use_saga(const struct dms_problem *problem)
     return problem->row_ct[DMS_ROLE_TRAINING] >= SAGA_ROWS * (uint64_t)problem->example_ct;
 }
 
-/* Bytes of one tile, with its targets' models and paths. */
+/* Bytes of one tile, with its targets' paths. */
 static uint64_t tile_bytes(const struct dms_solver_run *run, bool with_table)
 {
     const struct dms_problem *problem = run->problem;
-    /* Two sparse models a target, at worst without a zero. */
-    uint64_t models =
-        2 * (sizeof(double) + sizeof(uint32_t)) * DMS_LANES * (uint64_t)problem->example_ct;
-    uint64_t paths = (3 * sizeof(double) + sizeof(uint32_t)) * DMS_LANES * problem->lambda_ct;
 
     return run->engine->tile_bytes(problem, with_table && dms_block_may_use_saga(problem)) +
-           models + paths;
+           DMS_LANES * dms_target_path_bytes(problem);
 }
 
 uint64_t dms_block_bytes(const struct dms_solver_run *run, uint64_t tile_ct, bool with_table)
@@ -105,8 +101,10 @@ void dms_block_free(struct dms_block *block)
     free(block);
 }
 
-static void save_block(const struct dms_block *block, struct dms_encoder *encoder)
+static void save_block(const void *context, struct dms_encoder *encoder)
 {
+    const struct dms_block *block = context;
+
     dms_encode_u64(encoder, block->index);
     dms_encode_u64(encoder, block->first);
     dms_encode_u64(encoder, block->target_ct);
@@ -150,19 +148,7 @@ int dms_block_restore(struct dms_block *block, struct dms_cursor *cursor)
 
 int dms_block_checkpoint(const struct dms_block *block)
 {
-    const struct dms_solve_control *control = block->run->control;
-    struct dms_buffer buffer = {0};
-    struct dms_encoder encoder = dms_encoder_begin(&buffer);
-    int rc;
-
-    if (!control->save)
-        return DMS_OK;
-    save_block(block, &encoder);
-    rc = encoder.status;
-    if (rc == DMS_OK)
-        rc = control->save(control->context, buffer.data, buffer.size);
-    dms_buffer_free(&buffer);
-    return rc;
+    return dms_solve_save(block->run->control, save_block, block);
 }
 
 size_t dms_block_unfinished_ct(const struct dms_block *block)
@@ -200,14 +186,8 @@ static int enter_stage(struct dms_block *block, enum dms_stage next)
     for (size_t i = 0; i < block->target_ct; i++) {
         struct dms_target_path *path = &block->paths[i];
 
-        if (block->stage == DMS_STAGE_PATH) {
-            struct dms_sparse_model swap = path->model;
-
-            path->model = path->best;
-            path->best = swap;
-            if (path->path_ct > 0)
-                path->lambda = path->lambdas[path->chosen];
-        }
+        if (block->stage == DMS_STAGE_PATH)
+            dms_target_path_take_best(path);
         /* A constant target has its mean, and nothing to refit. */
         if (path->flags & DMS_FITTED_CONSTANT)
             continue;

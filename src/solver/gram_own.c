@@ -328,10 +328,7 @@ static bool fill_lanes(struct own_work *work)
 
         if (lane->phase == PHASE_FREE || lane->target.path->finished) {
             lane->phase = PHASE_FREE;
-            while (work->next < end &&
-                   (block->paths[work->next].finished || dms_gram_is_shared(block, work->next)))
-                work->next++;
-            if (work->next < end)
+            if (dms_gram_find_next(block, false, end, &work->next))
                 begin_lane(work, lane, work->next++);
         }
         any = any || lane->phase != PHASE_FREE;
@@ -373,8 +370,8 @@ static int tile_round(void *context, size_t index, struct dms_working_set *set)
 
 /* ---- windows ---- */
 
-/* Reads the outputs of a window of targets; *any: some of them are to be solved here. */
-static int open_window(struct own_work *work, bool *any)
+/* Reads the outputs of a window of targets. */
+static int open_window(struct own_work *work)
 {
     struct dms_gram_block *block = work->block;
     const struct dms_gram_run *run = block->run;
@@ -382,12 +379,6 @@ static int open_window(struct own_work *work, bool *any)
     bool validates = block->stage == DMS_GRAM_PATH && work->validation_masks.words;
     int rc;
 
-    *any = false;
-    for (size_t t = work->window; t < work->window + work->window_ct; t++)
-        *any = *any || (!block->paths[t].finished && !dms_gram_is_shared(block, t));
-    work->next = work->window;
-    if (!*any)
-        return DMS_OK;
     dms_target_outputs_free(&work->targets);
     dms_target_outputs_free(&work->validation);
     rc = dms_target_outputs_read(run->problem, run->pool, dms_gram_role(block), first,
@@ -475,10 +466,13 @@ static int prepare(struct own_work *work)
 static int solve_window(struct own_work *work)
 {
     struct dms_gram_block *block = work->block;
-    bool any;
-    int rc = open_window(work, &any);
+    int rc;
 
-    while (rc == DMS_OK && any && fill_lanes(work)) {
+    work->next = work->window;
+    if (!dms_gram_find_next(block, false, work->window + work->window_ct, &work->next))
+        return DMS_OK;
+    rc = open_window(work);
+    while (rc == DMS_OK && fill_lanes(work)) {
         rc = dms_gram_run_each(block->run, work->tile_ct, tile_round, work);
         if (rc == DMS_OK)
             rc = dms_gram_tell(block);
@@ -490,13 +484,9 @@ int dms_gram_solve_own(struct dms_gram_block *block)
 {
     struct own_work work = {.block = block};
     size_t window_ct = WINDOW_TILES * block->run->set_ct * DMS_LANES;
-    bool any = false;
-    int rc = DMS_OK;
+    bool any = dms_gram_find_next(block, false, block->target_ct, &work.next);
+    int rc = any ? prepare(&work) : DMS_OK;
 
-    for (size_t t = 0; t < block->target_ct; t++)
-        any = any || (!block->paths[t].finished && !dms_gram_is_shared(block, t));
-    if (any)
-        rc = prepare(&work);
     for (; rc == DMS_OK && any && work.window < block->target_ct; work.window += window_ct) {
         size_t left = block->target_ct - work.window;
 

@@ -45,6 +45,10 @@ enum dms_role dms_gram_role(const struct dms_gram_block *block);
 /* Whether a target has weight on all models, so that the Gram matrix of all is its own. */
 bool dms_gram_is_shared(const struct dms_gram_block *block, size_t t);
 
+/* Moves *next to the first target from there on, before `end`, that is not finished and shares the
+ * Gram matrix of all, or does not; false, and *next is `end`: there is none. */
+bool dms_gram_find_next(const struct dms_gram_block *block, bool shared, size_t end, size_t *next);
+
 /* The moments of target t on the stage's models, for a refit those of both roles added up. */
 struct dms_output_moments dms_gram_moments(const struct dms_gram_block *block, size_t t);
 

@@ -279,10 +279,7 @@ static bool fill_places(struct shared_work *work)
 
         if (!target->path || target->path->finished) {
             target->path = NULL;
-            while (work->next < block->target_ct &&
-                   (block->paths[work->next].finished || !dms_gram_is_shared(block, work->next)))
-                work->next++;
-            if (work->next < block->target_ct)
+            if (dms_gram_find_next(block, true, block->target_ct, &work->next))
                 begin_target(work, target, work->next++);
         }
         any = any || target->path;
@@ -326,12 +323,9 @@ int dms_gram_solve_shared(struct dms_gram_block *block)
     struct shared_work work = {.block = block};
     struct dms_gram_run *run = block->run;
     size_t range_ct = (run->problem->example_ct + COLUMNS - 1) / COLUMNS;
-    bool any = false;
     int rc = DMS_OK;
 
-    for (size_t t = 0; t < block->target_ct; t++)
-        any = any || (!block->paths[t].finished && dms_gram_is_shared(block, t));
-    if (any)
+    if (dms_gram_find_next(block, true, block->target_ct, &work.next))
         rc = prepare(&work);
     while (rc == DMS_OK && fill_places(&work)) {
         /* A refit begins with its model as a change. */

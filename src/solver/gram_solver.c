@@ -32,35 +32,30 @@
 
 /* ---- memory ---- */
 
+static bool set_fits(const void *memory_bytes, uint64_t size)
+{
+    return dms_working_set_bytes((size_t)size) <= *(const uint64_t *)memory_bytes / SET_SHARE;
+}
+
 /* The largest working set, which may depend on the memory but not on the threads: results would
  * depend on them. */
 static size_t largest_set(const struct dms_problem *problem, uint64_t memory_bytes)
 {
-    size_t low = 1, high = problem->example_ct;
+    uint64_t size = dms_largest_fitting(problem->example_ct, set_fits, &memory_bytes);
 
-    while (low < high) {
-        size_t middle = low + (high - low + 1) / 2;
-
-        if (dms_working_set_bytes(middle) <= memory_bytes / SET_SHARE)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
+    return size > 0 ? (size_t)size : 1;
 }
 
-/* A target's moments and products, and its path with two models, at worst without a zero. */
+/* A target's moments and products, and its path. */
 static uint64_t target_bytes(const struct dms_problem *problem)
 {
     size_t example_ct = problem->example_ct;
-    uint64_t models = 2 * (sizeof(double) + sizeof(uint32_t)) * (uint64_t)example_ct;
-    uint64_t paths = (3 * sizeof(double) + sizeof(uint32_t)) * (uint64_t)problem->lambda_ct;
 
     return dms_target_outputs_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING],
                                     DMS_KEEP_PRODUCTS) +
            dms_target_outputs_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION],
                                     DMS_KEEP_PRODUCTS) +
-           models + paths + sizeof(struct dms_target_path);
+           dms_target_path_bytes(problem) + sizeof(struct dms_target_path);
 }
 
 /* Whether any target may have weight on all models. */
@@ -88,29 +83,32 @@ uint64_t dms_gram_bytes(const struct dms_problem *problem, size_t target_ct, uin
     return lanes * target_bytes(problem) + (shared > own ? shared : own) + sets + sources;
 }
 
+static uint64_t needed_bytes(const struct dms_gram_run *run, size_t tile_ct)
+{
+    return dms_gram_bytes(run->problem, tile_ct * DMS_LANES, run->control->memory_bytes,
+                          dms_pool_threads(run->pool));
+}
+
+static bool tiles_fit(const void *context, uint64_t tile_ct)
+{
+    const struct dms_gram_run *run = context;
+
+    return needed_bytes(run, (size_t)tile_ct) <= run->control->memory_bytes;
+}
+
 static int choose_block(struct dms_gram_run *run)
 {
     const struct dms_problem *problem = run->problem;
-    size_t all = (problem->target_ct + DMS_LANES - 1) / DMS_LANES, low = 0, high = all;
-    uint64_t allowed = run->control->memory_bytes;
-    unsigned thread_ct = dms_pool_threads(run->pool);
+    size_t all = (problem->target_ct + DMS_LANES - 1) / DMS_LANES;
+    size_t tile_ct = (size_t)dms_largest_fitting(all, tiles_fit, run);
 
-    while (low < high) {
-        size_t middle = low + (high - low + 1) / 2;
-
-        if (dms_gram_bytes(problem, middle * DMS_LANES, allowed, thread_ct) <= allowed)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    if (low == 0)
+    if (tile_ct == 0)
         return dms_fail(DMS_ERR_INVALID,
                         "the gram solver keeps %zu x %zu numbers in memory and needs %" PRIu64
                         " MiB in all; %" PRIu64 " MiB are allowed: allow more, or take saga",
                         problem->example_ct, problem->example_ct,
-                        dms_gram_bytes(problem, DMS_LANES, allowed, thread_ct) / 1048576 + 1,
-                        allowed / 1048576);
-    run->block_ct = (all + low - 1) / low;
+                        needed_bytes(run, 1) / 1048576 + 1, run->control->memory_bytes / 1048576);
+    run->block_ct = (all + tile_ct - 1) / tile_ct;
     /* Blocks of about one size. */
     run->block_targets = (all + run->block_ct - 1) / run->block_ct * DMS_LANES;
     return DMS_OK;
@@ -166,6 +164,14 @@ bool dms_gram_is_shared(const struct dms_gram_block *block, size_t t)
     return true;
 }
 
+bool dms_gram_find_next(const struct dms_gram_block *block, bool shared, size_t end, size_t *next)
+{
+    while (*next < end &&
+           (block->paths[*next].finished || dms_gram_is_shared(block, *next) != shared))
+        ++*next;
+    return *next < end;
+}
+
 struct dms_output_moments dms_gram_moments(const struct dms_gram_block *block, size_t t)
 {
     struct dms_output_moments sum = block->moments[DMS_ROLE_TRAINING].moments[t];
@@ -207,27 +213,22 @@ static int read_moments(struct dms_gram_block *block)
 
 /* Targets that are not finished begin their stage anew when the fit goes on: no target depends on
  * another, so that the same bytes come out. */
+static void save_block(const void *context, struct dms_encoder *encoder)
+{
+    const struct dms_gram_block *block = context;
+
+    dms_encode_u64(encoder, block->index);
+    dms_encode_u64(encoder, block->first);
+    dms_encode_u64(encoder, block->target_ct);
+    dms_encode_u32(encoder, (uint32_t)block->stage);
+    dms_encode_u64(encoder, block->round_ct);
+    for (size_t t = 0; t < block->target_ct; t++)
+        dms_target_path_save(&block->paths[t], encoder);
+}
+
 static int checkpoint(const struct dms_gram_block *block)
 {
-    const struct dms_solve_control *control = block->run->control;
-    struct dms_buffer buffer = {0};
-    struct dms_encoder encoder = dms_encoder_begin(&buffer);
-    int rc;
-
-    if (!control->save)
-        return DMS_OK;
-    dms_encode_u64(&encoder, block->index);
-    dms_encode_u64(&encoder, block->first);
-    dms_encode_u64(&encoder, block->target_ct);
-    dms_encode_u32(&encoder, (uint32_t)block->stage);
-    dms_encode_u64(&encoder, block->round_ct);
-    for (size_t t = 0; t < block->target_ct; t++)
-        dms_target_path_save(&block->paths[t], &encoder);
-    rc = encoder.status;
-    if (rc == DMS_OK)
-        rc = control->save(control->context, buffer.data, buffer.size);
-    dms_buffer_free(&buffer);
-    return rc;
+    return dms_solve_save(block->run->control, save_block, block);
 }
 
 static int restore(struct dms_gram_block *block, struct dms_cursor *cursor)
@@ -302,14 +303,8 @@ static void end_path(struct dms_gram_block *block)
 {
     for (size_t t = 0; t < block->target_ct; t++) {
         struct dms_target_path *path = &block->paths[t];
-        struct dms_sparse_model swap = path->model;
 
-        path->model = path->best;
-        path->best = swap;
-        if (path->path_ct > 0) {
-            path->lambda = path->lambdas[path->chosen];
-            path->gap = path->gaps[path->chosen];
-        }
+        dms_target_path_take_best(path);
         /* A constant target has its mean, and nothing to refit. */
         if (!block->run->refit || path->flags & DMS_FITTED_CONSTANT)
             continue;

@@ -1,5 +1,6 @@
 /*
- * Whether a problem makes sense.
+ * What solvers share: whether a problem makes sense, the state of a fit that may be stopped, and
+ * how much fits the memory.
  */
 #include "solver/problem.h"
 
@@ -7,6 +8,7 @@
 #include <math.h>
 
 #include "base/error.h"
+#include "format/cursor.h"
 
 int dms_problem_check(const struct dms_problem *problem)
 {
@@ -34,4 +36,38 @@ int dms_problem_check(const struct dms_problem *problem)
                         " not %g",
                         problem->lambda_min_ratio);
     return DMS_OK;
+}
+
+int dms_solve_save(const struct dms_solve_control *control,
+                   void (*encode)(const void *context, struct dms_encoder *encoder),
+                   const void *context)
+{
+    struct dms_buffer buffer = {0};
+    struct dms_encoder encoder = dms_encoder_begin(&buffer);
+    int rc;
+
+    if (!control->save)
+        return DMS_OK;
+    encode(context, &encoder);
+    rc = encoder.status;
+    if (rc == DMS_OK)
+        rc = control->save(control->context, buffer.data, buffer.size);
+    dms_buffer_free(&buffer);
+    return rc;
+}
+
+uint64_t dms_largest_fitting(uint64_t most, bool (*fits)(const void *context, uint64_t number),
+                             const void *context)
+{
+    uint64_t low = 0, high = most;
+
+    while (low < high) {
+        uint64_t middle = low + (high - low + 1) / 2;
+
+        if (fits(context, middle))
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
 }

@@ -72,6 +72,8 @@ struct dms_problem {
 /* INVALID: there is nothing to fit, or lambdas or the tolerance make no sense for a LASSO. */
 int dms_problem_check(const struct dms_problem *problem);
 
+struct dms_encoder;
+
 struct dms_solve_control {
     const struct dms_engine *engine;    /* that computes (solver/engine.h); NULL: the processor */
     unsigned thread_ct;                 /* 0: one a processor */
@@ -88,6 +90,16 @@ struct dms_solve_control {
     const void *state; /* NULL, or what save was given: go on from there */
     size_t state_bytes;
 };
+
+/* Keeps the state that `encode` writes, if the control keeps any. */
+int dms_solve_save(const struct dms_solve_control *control,
+                   void (*encode)(const void *context, struct dms_encoder *encoder),
+                   const void *context);
+
+/* The largest number up to `most` that `fits`, where all below one that fits do, too; 0: none is.
+ */
+uint64_t dms_largest_fitting(uint64_t most, bool (*fits)(const void *context, uint64_t number),
+                             const void *context);
 
 /* Solves the problem with minibatch SAGA and accelerated steps; results come block by block, within
  * one in any order. Every target gets one, solved or not (DMS_FITTED_UNCERTIFIED). INVALID: the

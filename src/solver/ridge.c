@@ -117,22 +117,22 @@ static uint64_t needed_bytes(const struct run *run, size_t target_ct)
                 : 0);
 }
 
+static bool tiles_fit(const void *context, uint64_t tile_ct)
+{
+    const struct run *run = context;
+
+    return needed_bytes(run, (size_t)tile_ct * DMS_LANES) <= run->control->memory_bytes;
+}
+
 static int choose_block(struct run *run)
 {
     const struct dms_problem *problem = run->problem;
     size_t most = problem->self ? OWN_MATRIX_TARGETS : problem->target_ct;
-    size_t low = 0, high = ((problem->target_ct < most ? problem->target_ct : most) + 15) / 16;
+    size_t all = ((problem->target_ct < most ? problem->target_ct : most) + 15) / 16;
+    size_t tile_ct = (size_t)dms_largest_fitting(all, tiles_fit, run);
     uint64_t allowed = run->control->memory_bytes;
 
-    while (low < high) {
-        size_t middle = low + (high - low + 1) / 2;
-
-        if (needed_bytes(run, middle * DMS_LANES) <= allowed)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    if (low == 0)
+    if (tile_ct == 0)
         return dms_fail(DMS_ERR_INVALID,
                         "ridge regression on %zu examples keeps %s of %zu x %zu numbers in memory, "
                         "and needs %" PRIu64 " MiB in all; %" PRIu64 " MiB are allowed: allow more",
@@ -140,7 +140,7 @@ static int choose_block(struct run *run)
                         dms_ridge_needs_vectors(problem) ? "three matrices" : "a matrix",
                         problem->example_ct, problem->example_ct,
                         needed_bytes(run, DMS_LANES) / 1048576 + 1, allowed / 1048576);
-    run->block_targets = low * DMS_LANES;
+    run->block_targets = tile_ct * DMS_LANES;
     run->block_ct = (problem->target_ct + run->block_targets - 1) / run->block_targets;
     run->keeps_shared =
         needed_bytes(run, run->block_targets) +

@@ -47,20 +47,18 @@ static int make_designs(struct dms_solver_run *run)
     return DMS_OK;
 }
 
-/* The most tiles, up to `all`, that fit the memory; 0: not even one does. */
-static uint64_t fitting_tiles(const struct dms_solver_run *run, uint64_t all, bool with_table)
+static bool fits_with_table(const void *context, uint64_t tile_ct)
 {
-    uint64_t low = 0, high = all;
+    const struct dms_solver_run *run = context;
 
-    while (low < high) {
-        uint64_t middle = low + (high - low + 1) / 2;
+    return run->engine->fits(run, tile_ct, true);
+}
 
-        if (run->engine->fits(run, middle, with_table))
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
+static bool fits_without(const void *context, uint64_t tile_ct)
+{
+    const struct dms_solver_run *run = context;
+
+    return run->engine->fits(run, tile_ct, false);
 }
 
 /* The blocks of a fit that goes on are those it had, as far as they fit still. */
@@ -80,12 +78,12 @@ static uint64_t saved_tiles(const struct dms_solver_run *run, uint64_t tile_ct)
 static int choose_block(struct dms_solver_run *run, size_t *target_ct)
 {
     uint64_t all = (run->problem->target_ct + DMS_LANES - 1) / DMS_LANES;
-    uint64_t tile_ct = fitting_tiles(run, all, true);
+    uint64_t tile_ct = dms_largest_fitting(all, fits_with_table, run);
 
     /* Every further block reads all rows again: better without tables. */
     run->with_table = tile_ct == all;
     if (!run->with_table)
-        tile_ct = fitting_tiles(run, all, false);
+        tile_ct = dms_largest_fitting(all, fits_without, run);
     if (tile_ct == 0)
         return run->engine->refuse(run);
     /* Blocks of about one size. */

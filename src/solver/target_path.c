@@ -18,6 +18,13 @@ void dms_sparse_model_free(struct dms_sparse_model *model)
     memset(model, 0, sizeof *model);
 }
 
+uint64_t dms_target_path_bytes(const struct dms_problem *problem)
+{
+    uint64_t models = 2 * (sizeof(double) + sizeof(uint32_t)) * (uint64_t)problem->example_ct;
+
+    return models + (3 * sizeof(double) + sizeof(uint32_t)) * (uint64_t)problem->lambda_ct;
+}
+
 int dms_target_path_init(struct dms_target_path *path, const struct dms_problem *problem,
                          size_t target, size_t column)
 {
@@ -112,6 +119,18 @@ void dms_target_path_abandon(struct dms_target_path *path)
 {
     path->flags |= DMS_FITTED_UNCERTIFIED;
     path->finished = true;
+}
+
+void dms_target_path_take_best(struct dms_target_path *path)
+{
+    struct dms_sparse_model swap = path->model;
+
+    path->model = path->best;
+    path->best = swap;
+    if (path->path_ct == 0)
+        return;
+    path->lambda = path->lambdas[path->chosen];
+    path->gap = path->gaps[path->chosen];
 }
 
 void dms_target_path_result(const struct dms_target_path *path, struct dms_fitted_target *result)

@@ -46,6 +46,10 @@ struct dms_target_path {
     struct dms_sparse_model best;
 };
 
+/* Bytes behind a path: two sparse models, at worst without a zero, and the numbers of each lambda.
+ */
+uint64_t dms_target_path_bytes(const struct dms_problem *problem);
+
 /* Target number `target` of the problem, in column `column` of its block. */
 int dms_target_path_init(struct dms_target_path *path, const struct dms_problem *problem,
                          size_t target, size_t column);
@@ -64,6 +68,9 @@ void dms_target_path_advance(struct dms_target_path *path, const struct dms_prob
 /* The path cannot go on (max_epochs): what it chose so far stands; without any, the target is left
  * with its present model, uncertified. */
 void dms_target_path_abandon(struct dms_target_path *path);
+
+/* The path is done: what it chose becomes the model, with its lambda and gap. */
+void dms_target_path_take_best(struct dms_target_path *path);
 
 /* What is handed out: `model` with everything known about it. Pointers belong to the path. */
 void dms_target_path_result(const struct dms_target_path *path, struct dms_fitted_target *result);

@@ -15,6 +15,7 @@
 
 #include <dmstore.h>
 
+#include "choices.h"
 #include "fit_arrays.h"
 #include "fit_report.h"
 #include "id_ranges.h"
@@ -64,9 +65,6 @@ struct fit_job {
 #define RIDGE_LAMBDA_MIN_RATIO 1e-6
 
 /* ---- the command line ---- */
-
-static const char *const solver_words[] = {"saga", "ridge", "gram", "auto", NULL};
-static const char *const device_words[] = {"auto", "cpu", "cuda", NULL};
 
 /* What the options of lambda mean depends on the solver. */
 static int interpret_solver(struct request *request)

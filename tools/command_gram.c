@@ -7,15 +7,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <dmstore.h>
 
+#include "choices.h"
 #include "json.h"
 #include "npy_file.h"
 #include "options.h"
 #include "progress.h"
 #include "report.h"
+#include "write_report.h"
 
 static const char name[] = "gram";
 
@@ -41,7 +42,6 @@ struct counted {
     double seconds;
 };
 
-static const char *const device_words[] = {"auto", "cpu", "cuda", NULL};
 static const char *const origin_words[] = {"found", "counted", "added"};
 
 /* ---- reports ---- */
@@ -113,14 +113,6 @@ static void json_counted(struct json_writer *json, const struct counted *counted
 
 /* ---- counting ---- */
 
-static double now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 static int write_array(const dms_gram *gram, const char *path)
 {
     uint64_t example_ct = dms_gram_example_ct(gram), dimensions[2] = {example_ct, example_ct};
@@ -151,7 +143,7 @@ static int count_set(const struct request *request, dms_snapshot *snapshot, cons
     struct dms_gram_options options = request->options;
     struct progress progress;
     dms_gram *gram = NULL;
-    double start = now();
+    double start = monotonic_seconds();
     int code;
 
     *counted = (struct counted){.role = role};
@@ -161,7 +153,7 @@ static int count_set(const struct request *request, dms_snapshot *snapshot, cons
     progress_begin(&progress, name, PROGRESS_ROWS);
     code = dms_gram_open(snapshot, rows, &options, &gram, &counted->result);
     progress_end(&progress);
-    counted->seconds = now() - start;
+    counted->seconds = monotonic_seconds() - start;
     if (code == 0) {
         counted->example_ct = dms_gram_example_ct(gram);
         if (request->array_path && rows->row_ct > 0)

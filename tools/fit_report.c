@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "choices.h"
 #include "json.h"
 #include "report.h"
 #include "write_report.h"
@@ -117,35 +118,23 @@ static void log_pass(struct fit_report *report, const struct dms_fit_progress *p
     fflush(report->log);
 }
 
-static const char *device_word(enum dms_device device)
-{
-    return device == DMS_DEVICE_CUDA ? "cuda" : "cpu";
-}
-
 /* "cuda: NVIDIA H100, 78.9 GiB free (there is a CUDA device)" */
 static void print_device(const struct dms_fit_placement *placement)
 {
     char bytes[TOOL_HUMAN_BYTES];
 
-    printf("  device       %s", device_word(placement->device));
+    printf("  device       %s", device_words[placement->device]);
     if (placement->device_name)
         printf(": %s, %s free", placement->device_name,
                tool_human_bytes(placement->device_bytes, bytes));
     printf(" (%s)\n", placement->reason);
 }
 
-static const char *solver_word(enum dms_solver solver)
-{
-    static const char *const words[] = {"saga", "ridge", "gram", "auto"};
-
-    return words[solver];
-}
-
 static void print_solver(const struct dms_fit_placement *placement)
 {
     char bytes[TOOL_HUMAN_BYTES];
 
-    printf("  solver       %s (%s)", solver_word(placement->solver), placement->solver_reason);
+    printf("  solver       %s (%s)", solver_words[placement->solver], placement->solver_reason);
     if (placement->memory_bytes > 0)
         printf(", at most %s", tool_human_bytes(placement->memory_bytes, bytes));
     printf("\n");
@@ -170,10 +159,10 @@ static void log_placement(const struct fit_report *report,
     json_begin_line(&json, report->log);
     json_object_open(&json, NULL);
     json_text(&json, "event", "placement");
-    json_text(&json, "solver", solver_word(placement->solver));
+    json_text(&json, "solver", solver_words[placement->solver]);
     json_text(&json, "solver_reason", placement->solver_reason);
     json_u64(&json, "memory_bytes", placement->memory_bytes);
-    json_text(&json, "device", device_word(placement->device));
+    json_text(&json, "device", device_words[placement->device]);
     json_text(&json, "name", placement->device_name);
     json_text(&json, "reason", placement->reason);
     json_u64(&json, "free_bytes", placement->device_bytes);
@@ -392,7 +381,7 @@ void fit_report_print_json(struct fit_report *report, const char *stored, uint64
     json_u64(&json, "validation", header->validation.row_ct);
     json_u64(&json, "held_out", header->held_out.row_ct);
     json_text(&json, "device",
-              report->device == DMS_DEVICE_AUTO ? NULL : device_word(report->device));
+              report->device == DMS_DEVICE_AUTO ? NULL : device_words[report->device]);
     json_double(&json, "tolerance", report->tolerance);
     json_u64(&json, "targets", report->target_ct);
     json_u64(&json, "certified_targets", report->certified_ct);

@@ -1,33 +1,14 @@
 /*
- * Files of co-occurrence counts, `gram/DIGEST.pairs` (SPEC.md, the section on them): their head and
- * the lists behind it, encoded, decoded and validated. No I/O.
+ * Files of co-occurrence counts, `gram/DIGEST.pairs` (SPEC.md, the section on them): the lists
+ * behind their head, encoded, decoded and validated. No I/O.
  */
 #ifndef DMS_FORMAT_PAIR_FILE_H
 #define DMS_FORMAT_PAIR_FILE_H
 
-#include "base/buffer.h"
-#include "dmstore/fit.h"
-#include "format/layout.h"
+#include "format/gram_file.h"
 #include "format/pair_counts.h"
 
-enum {
-    DMS_PAIR_HEAD_BYTES = 128,
-    DMS_PAIR_RANGE_BYTES = 16,
-    DMS_PAIR_SINGLE_BYTES = 4,
-    DMS_PAIR_ENTRY_BYTES = 16,
-    DMS_PAIR_ALIGNMENT = 64, /* of the first tile, and so of all */
-};
-
-struct dms_pair_head {
-    uint8_t store_uuid[DMS_UUID_BYTES];
-    uint64_t sequence; /* of the snapshot whose models were counted */
-    uint64_t example_ct;
-    uint64_t row_ct;
-    uint64_t digest[2]; /* of the row set */
-    uint64_t range_ct;
-    uint64_t file_bytes;
-    uint64_t lists_hash; /* XXH3-64 of the lists */
-};
+enum { DMS_PAIR_ENTRY_BYTES = 16 };
 
 /* A tile of the file. */
 struct dms_pair_entry {
@@ -36,11 +17,9 @@ struct dms_pair_entry {
     uint8_t width;
 };
 
-void dms_pair_head_encode(const struct dms_pair_head *head, uint8_t bytes[DMS_PAIR_HEAD_BYTES]);
-
 /* CORRUPT when this is no head of such a file or its lengths do not fit, VERSION when of a newer
  * one. */
-int dms_pair_head_decode(const uint8_t bytes[DMS_PAIR_HEAD_BYTES], struct dms_pair_head *head);
+int dms_pair_head_decode(const uint8_t bytes[DMS_GRAM_HEAD_BYTES], struct dms_gram_head *head);
 
 /* Bytes of the lists behind a head with this many examples and ranges, up to the first tile. */
 uint64_t dms_pair_lists_bytes(uint64_t example_ct, uint64_t range_ct);
@@ -56,7 +35,7 @@ int dms_pair_lists_encode(const struct dms_row_set *rows, size_t example_ct,
 /* Decodes dms_pair_lists_bytes bytes into head->range_ct ranges, head->example_ct singles and
  * dms_pair_tile_ct entries. CORRUPT unless their hash is right, the ranges are a row set of
  * head->row_ct models, no single is above that, and the tiles end where the file ends. */
-int dms_pair_lists_decode(const struct dms_pair_head *head, const uint8_t *bytes,
+int dms_pair_lists_decode(const struct dms_gram_head *head, const uint8_t *bytes,
                           struct dms_id_range *ranges, uint32_t *singles,
                           struct dms_pair_entry *entries);
 

@@ -1,6 +1,7 @@
 /*
  * dmstore gram: counts how many models have both examples of every pair, for the row sets of a fit,
- * and keeps the counts in the store; lists them, removes them, writes them as an array.
+ * multiplies masks with outputs, and keeps both in the store; lists them, removes them, writes the
+ * counts as an array.
  */
 #include "commands.h"
 
@@ -30,7 +31,7 @@ struct request {
     struct dms_gram_options options;
     int device; /* a word of device_words */
     bool held_out_given, validation_given, rows_used_given, memory_given;
-    bool list, remove, as_json;
+    bool products, list, remove, as_json;
 };
 
 /* What was done for a row set. */
@@ -40,6 +41,21 @@ struct counted {
     uint64_t example_ct;
     struct dms_gram_result result;
     double seconds;
+};
+
+/* What was multiplied for a row set. */
+struct multiplied {
+    const char *role;
+    char digest[DMS_DIGEST_TEXT_BYTES];
+    struct dms_products_result result;
+    double seconds;
+};
+
+/* Training and validation models, as far as they were in work. */
+struct outcome {
+    struct counted counted[2];
+    struct multiplied multiplied[2];
+    size_t role_ct;
 };
 
 static const char *const origin_words[] = {"found", "counted", "added"};
@@ -111,6 +127,49 @@ static void json_counted(struct json_writer *json, const struct counted *counted
     json_object_close(json);
 }
 
+/* "training, products with margin: 3,138 of 3,138 targets, 335.1 MB: made in 12.3 s" */
+static void print_multiplied(const char *output, const struct multiplied *multiplied)
+{
+    const struct dms_products_result *result = &multiplied->result;
+    char bytes[TOOL_HUMAN_BYTES];
+
+    printf("%s, products with %s: %" PRIu64 " of %" PRIu64 " target%s, %s: ", multiplied->role,
+           output, result->kept_ct, result->target_ct, tool_plural(result->target_ct),
+           tool_human_bytes(result->file_bytes, bytes));
+    if (result->origin == DMS_GRAM_FOUND) {
+        puts("were there");
+        return;
+    }
+    if (result->origin == DMS_GRAM_ADDED)
+        printf("those of %" PRIu64 " models added", result->counted_ct);
+    else
+        printf("made");
+    printf(" in %.3g s", multiplied->seconds);
+    if (result->pass_ct > 1)
+        printf(", %" PRIu64 " passes", result->pass_ct);
+    putchar('\n');
+}
+
+static void json_multiplied(struct json_writer *json, const char *output,
+                            const struct multiplied *multiplied)
+{
+    const struct dms_products_result *result = &multiplied->result;
+
+    json_object_open(json, NULL);
+    json_text(json, "role", multiplied->role);
+    json_text(json, "digest", multiplied->digest);
+    json_text(json, "output", output);
+    json_u64(json, "models", result->row_ct);
+    json_text(json, "origin", origin_words[result->origin]);
+    json_u64(json, "counted", result->counted_ct);
+    json_u64(json, "passes", result->pass_ct);
+    json_u64(json, "targets", result->target_ct);
+    json_u64(json, "kept_targets", result->kept_ct);
+    json_u64(json, "bytes", result->file_bytes);
+    json_double(json, "seconds", multiplied->seconds);
+    json_object_close(json);
+}
+
 /* ---- counting ---- */
 
 static int write_array(const dms_gram *gram, const char *path)
@@ -163,12 +222,36 @@ static int count_set(const struct request *request, dms_snapshot *snapshot, cons
     return code;
 }
 
-/* The row sets of a fit that is there, or those that the options choose. *fit owns the former. */
+static int multiply_set(const struct request *request, dms_snapshot *snapshot, const char *output,
+                        const char *role, const struct dms_row_set *rows,
+                        struct multiplied *multiplied)
+{
+    struct dms_gram_options options = request->options;
+    struct progress progress;
+    dms_products *products = NULL;
+    double start = monotonic_seconds();
+    int code;
+
+    *multiplied = (struct multiplied){.role = role};
+    dms_row_set_digest_text(rows, multiplied->digest);
+    options.progress = progress_update;
+    options.progress_context = &progress;
+    progress_begin(&progress, name, PROGRESS_ROWS);
+    code = dms_products_open(snapshot, rows, output, &options, &products, &multiplied->result);
+    progress_end(&progress);
+    multiplied->seconds = monotonic_seconds() - start;
+    dms_products_close(products);
+    return code;
+}
+
+/* The row sets of a fit that is there, or those that the options choose, and the output that
+ * products are of. *fit owns those of the former. */
 static int choose_rows(const struct request *request, dms_snapshot *snapshot, dms_fit **fit,
-                       struct dms_row_sets *chosen, struct dms_row_sets *sets)
+                       struct dms_row_sets *chosen, struct dms_row_sets *sets, const char **output)
 {
     int code;
 
+    *output = request->choice.output;
     if (request->fit_name) {
         const struct dms_fit_header *header;
 
@@ -177,6 +260,7 @@ static int choose_rows(const struct request *request, dms_snapshot *snapshot, dm
             return code;
         header = dms_fit_get_header(*fit);
         *sets = (struct dms_row_sets){header->training, header->validation, header->held_out};
+        *output = header->output;
         return 0;
     }
     code = dms_row_sets_choose(snapshot, &request->choice, chosen);
@@ -184,80 +268,123 @@ static int choose_rows(const struct request *request, dms_snapshot *snapshot, dm
     return code;
 }
 
+static int work_role(const struct request *request, dms_snapshot *snapshot, const char *output,
+                     const char *role, const struct dms_row_set *rows, struct outcome *outcome)
+{
+    int code = count_set(request, snapshot, role, rows, &outcome->counted[outcome->role_ct]);
+
+    if (code == 0 && request->products)
+        code = multiply_set(request, snapshot, output, role, rows,
+                            &outcome->multiplied[outcome->role_ct]);
+    outcome->role_ct++;
+    return code;
+}
+
+static void print_outcome(const struct request *request, const char *output,
+                          const struct outcome *outcome)
+{
+    struct json_writer json;
+
+    for (size_t i = 0; !request->as_json && i < outcome->role_ct; i++) {
+        print_counted(request, &outcome->counted[i]);
+        if (request->products)
+            print_multiplied(output, &outcome->multiplied[i]);
+    }
+    if (!request->as_json)
+        return;
+    json_begin(&json, stdout);
+    json_object_open(&json, NULL);
+    json_u64(&json, "examples", outcome->counted[0].example_ct);
+    json_array_open(&json, "counts");
+    for (size_t i = 0; i < outcome->role_ct; i++)
+        json_counted(&json, &outcome->counted[i]);
+    json_array_close(&json);
+    json_array_open(&json, "products");
+    for (size_t i = 0; request->products && i < outcome->role_ct; i++)
+        json_multiplied(&json, output, &outcome->multiplied[i]);
+    json_array_close(&json);
+    json_object_close(&json);
+    json_end(&json);
+}
+
 /* Training and validation models, as a fit needs them; with an array, those that train alone. */
-static int count(const struct request *request, dms_snapshot *snapshot, struct counted *counted,
-                 size_t *counted_ct)
+static int work_roles(const struct request *request, dms_snapshot *snapshot)
 {
     struct dms_row_sets chosen = {0}, sets;
+    struct outcome outcome = {.role_ct = 0};
     dms_fit *fit = NULL;
-    int code = choose_rows(request, snapshot, &fit, &chosen, &sets);
+    const char *output;
+    int code = choose_rows(request, snapshot, &fit, &chosen, &sets, &output);
 
-    if (code == 0) {
-        code = count_set(request, snapshot, "training", &sets.training, &counted[0]);
-        *counted_ct = 1;
-    }
-    if (code == 0 && !request->array_path && sets.validation.row_ct > 0) {
-        code = count_set(request, snapshot, "validation", &sets.validation, &counted[1]);
-        *counted_ct = 2;
-    }
+    if (code == 0)
+        code = work_role(request, snapshot, output, "training", &sets.training, &outcome);
+    if (code == 0 && !request->array_path && sets.validation.row_ct > 0)
+        code = work_role(request, snapshot, output, "validation", &sets.validation, &outcome);
+    if (code == 0)
+        print_outcome(request, output, &outcome);
     dms_row_sets_free(&chosen);
     dms_fit_close(fit);
     return code;
 }
 
-static int count_and_print(const struct request *request)
+static int work(const struct request *request)
 {
-    struct counted counted[2];
-    struct json_writer json;
     dms_snapshot *snapshot = NULL;
-    size_t counted_ct = 0;
     int code = dms_snapshot_open(request->path, &snapshot);
 
     if (code == 0)
-        code = count(request, snapshot, counted, &counted_ct);
+        code = work_roles(request, snapshot);
     dms_snapshot_close(snapshot);
-    if (code < 0)
-        return code;
-    if (!request->as_json) {
-        for (size_t i = 0; i < counted_ct; i++)
-            print_counted(request, &counted[i]);
-        return 0;
-    }
-    json_begin(&json, stdout);
-    json_object_open(&json, NULL);
-    json_u64(&json, "examples", counted[0].example_ct);
-    json_array_open(&json, "counts");
-    for (size_t i = 0; i < counted_ct; i++)
-        json_counted(&json, &counted[i]);
-    json_array_close(&json);
-    json_object_close(&json);
-    json_end(&json);
-    return 0;
+    return code;
 }
 
 /* ---- files ---- */
 
+/* The name of a column in *schema; its number when it is no longer there. */
+static const char *column_name(const struct dms_schema *schema, uint32_t id, char text[32])
+{
+    for (uint32_t i = 0; i < schema->column_ct; i++)
+        if (schema->columns[i].id == id)
+            return schema->columns[i].name;
+    snprintf(text, 32, "removed column %" PRIu32, id);
+    return text;
+}
+
+struct listing {
+    const struct dms_schema *schema;
+    struct json_writer *json; /* NULL: text */
+};
+
 static int print_file(void *context, const struct dms_gram_file *file)
 {
-    char bytes[TOOL_HUMAN_BYTES];
+    const struct listing *listing = context;
+    char bytes[TOOL_HUMAN_BYTES], column[32];
 
-    (void)context;
+    printf("%s  ", file->digest);
+    if (file->kind == DMS_GRAM_PRODUCTS)
+        printf("products with %s  ", column_name(listing->schema, file->column_id, column));
     if (file->damage) {
-        printf("%s  DAMAGED: %s\n", file->digest, file->damage);
+        printf("DAMAGED: %s\n", file->damage);
         return 0;
     }
-    printf("%s  %" PRIu64 " model%s, ids %" PRIu64 " to %" PRIu64 ", of commit %" PRIu64 ", %s\n",
-           file->digest, file->row_ct, tool_plural(file->row_ct), file->first_id, file->last_id,
-           file->sequence, tool_human_bytes(file->bytes, bytes));
+    printf("%" PRIu64 " model%s, ids %" PRIu64 " to %" PRIu64 ", of commit %" PRIu64 ", %s\n",
+           file->row_ct, tool_plural(file->row_ct), file->first_id, file->last_id, file->sequence,
+           tool_human_bytes(file->bytes, bytes));
     return 0;
 }
 
 static int json_file(void *context, const struct dms_gram_file *file)
 {
-    struct json_writer *json = context;
+    const struct listing *listing = context;
+    struct json_writer *json = listing->json;
+    bool is_products = file->kind == DMS_GRAM_PRODUCTS;
+    char column[32];
 
     json_object_open(json, NULL);
+    json_text(json, "kind", is_products ? "products" : "pairs");
     json_text(json, "digest", file->digest);
+    json_text(json, "output",
+              is_products ? column_name(listing->schema, file->column_id, column) : NULL);
     json_text(json, "path", file->path);
     json_text(json, "damage", file->damage);
     json_u64(json, "examples", file->example_ct);
@@ -270,17 +397,18 @@ static int json_file(void *context, const struct dms_gram_file *file)
     return 0;
 }
 
-static int list_files(const struct request *request)
+static int list_files(const struct request *request, const struct dms_schema *schema)
 {
     struct json_writer json;
+    struct listing listing = {schema, request->as_json ? &json : NULL};
     int code;
 
     if (!request->as_json)
-        return dms_gram_files(request->path, false, print_file, NULL);
+        return dms_gram_files(request->path, false, print_file, &listing);
     json_begin(&json, stdout);
     json_object_open(&json, NULL);
     json_array_open(&json, "files");
-    code = dms_gram_files(request->path, false, json_file, &json);
+    code = dms_gram_files(request->path, false, json_file, &listing);
     json_array_close(&json);
     json_object_close(&json);
     json_end(&json);
@@ -315,7 +443,8 @@ static int keep_house(const struct request *request)
     int code = dms_snapshot_open(request->path, &snapshot);
 
     if (code == 0)
-        code = request->list ? list_files(request) : remove_files(request);
+        code = request->list ? list_files(request, dms_snapshot_schema(snapshot))
+                             : remove_files(request);
     dms_snapshot_close(snapshot);
     return code;
 }
@@ -331,11 +460,13 @@ static int check(struct request *request)
         return tool_fail_usage(name, "--list and --remove are two things: give one");
     if ((request->list || request->remove) &&
         (chooses || request->fit_name || request->array_path || request->memory_given ||
-         request->device != DMS_DEVICE_CPU))
+         request->products || request->device != DMS_DEVICE_CPU))
         return tool_fail_usage(name, "--list and --remove are about all files, and count nothing");
     if (request->fit_name && chooses)
         return tool_fail_usage(name, "--fit has its models already: leave --output, --holdout, "
                                      "--validation and --rows-used out");
+    if (request->products && !request->fit_name && !request->choice.output)
+        return tool_fail_usage(name, "--products: of which output? Give --output or --fit");
     if (request->rows_used_given && request->choice.rows_used == 0)
         return tool_fail_usage(name, "--rows-used: 0 models cannot train");
     if (request->choice.thread_ct > UINT16_MAX)
@@ -360,6 +491,8 @@ int command_gram(int argc, char **argv)
                      "count the first M training ids only"),
         OPTION_TEXT("fit", 0, "FIT", &request.fit_name,
                     "count the models of a fit that is there instead"),
+        OPTION_FLAG("products", 0, &request.products,
+                    "also multiply masks with the output (of --output or --fit), for fits"),
         OPTION_TEXT("array", 'o', "FILE", &request.array_path,
                     "write the counts of the training models to FILE, an .npy of d x d uint32"),
         OPTION_THREADS(&choice->thread_ct, "threads to use (default: one a processor)"),
@@ -367,8 +500,9 @@ int command_gram(int argc, char **argv)
                       "what counts (default cpu; on a card it has never run)"),
         OPTION_BYTES("memory", 0, "BYTES", &request.options.memory_bytes, &request.memory_given,
                      "memory to use; with less, masks are read several times (default 4G)"),
-        OPTION_FLAG("list", 0, &request.list, "list the counts that the store has"),
-        OPTION_FLAG("remove", 0, &request.remove, "remove all counts that the store has"),
+        OPTION_FLAG("list", 0, &request.list, "list the counts and products that the store has"),
+        OPTION_FLAG("remove", 0, &request.remove,
+                    "remove all counts and products that the store has"),
         OPTION_FLAG("json", 0, &request.as_json, "print the report as JSON"),
         OPTION_END,
     };
@@ -394,6 +528,6 @@ int command_gram(int argc, char **argv)
     if (status != TOOL_CONTINUE)
         return status;
     request.path = positionals[0];
-    code = request.list || request.remove ? keep_house(&request) : count_and_print(&request);
+    code = request.list || request.remove ? keep_house(&request) : work(&request);
     return tool_finish_output(name, code < 0 ? tool_fail_library(name) : TOOL_OK);
 }

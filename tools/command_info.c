@@ -152,7 +152,7 @@ static void print_store(const struct summary *summary)
     printf("  dataset digest  %s\n", digest[0] ? digest : "none");
     printf("  commit          %" PRIu64 "\n", info->sequence);
     if (summary->gram_ct > 0)
-        printf("  counts of pairs %" PRIu64 " file%s, %s\n", summary->gram_ct,
+        printf("  counts, products %" PRIu64 " file%s, %s\n", summary->gram_ct,
                tool_plural(summary->gram_ct), tool_human_bytes(summary->gram_bytes, bytes));
     for (uint32_t i = 0; i < schema->metadata_ct; i++)
         printf("  %s = %s\n", schema->metadata[i].key, schema->metadata[i].value);

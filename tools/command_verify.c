@@ -67,7 +67,7 @@ static void print_gram(const struct verdict *verdict)
 
     if (verdict->gram_ct == 0)
         return;
-    printf("%" PRIu64 " file%s of counts of pairs, %s", verdict->gram_ct,
+    printf("%" PRIu64 " file%s of counts and products, %s", verdict->gram_ct,
            tool_plural(verdict->gram_ct), tool_human_bytes(verdict->gram_bytes, bytes));
     if (verdict->gram_damage_ct > 0)
         printf(": %" PRIu64 " DAMAGED; 'dmstore gram --remove' removes them, and they can be "

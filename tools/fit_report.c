@@ -61,12 +61,14 @@ static bool is_ridge(const struct fit_report *report)
     return method && strcmp(method, "ridge") == 0;
 }
 
-/* "pairs of examples: 37% counted" */
+/* "pairs of examples: 37% counted", "outputs: 37% read" */
 static int show_counting(struct fit_report *report, const struct dms_fit_progress *progress)
 {
     char text[64];
+    bool is_pairs = strcmp(progress->stage, "pairs") == 0;
 
-    snprintf(text, sizeof(text), "pairs of examples: %.0f%% counted", 100 * progress->counted);
+    snprintf(text, sizeof(text), "%s: %.0f%% %s", is_pairs ? "pairs of examples" : "outputs",
+             100 * progress->counted, is_pairs ? "counted" : "read");
     return progress_show(report->progress, text);
 }
 

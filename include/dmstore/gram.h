@@ -1,9 +1,15 @@
 /*
+ * What regressions on the same models have in common, taken from them once and kept in the store.
+ *
  * Co-occurrence counts: how many models of a row set have both training examples a and b, for all
- * pairs. From them follows the Gram matrix of every regression on these models. They are exact, are
- * counted once, and are kept in the store as `gram/DIGEST.pairs`, named by the digest of the row
- * set, where all processes map the same file. A file depends on its models alone: it stays right
- * whatever happens to the store, and can be removed and made again at any time.
+ * pairs. From them follows the Gram matrix of every regression on these models. They are kept as
+ * `gram/DIGEST.pairs`, named by the digest of the row set, where all processes map the same file.
+ *
+ * Products: the sum over the models of a row set of mask times output, for all training examples
+ * and targets of an output column (X'Y). They are kept as `gram/DIGEST.COLUMN.products`.
+ *
+ * Both are exact, and depend on their models alone: a file can be removed and made again at any
+ * time. Fits find them.
  */
 #ifndef DMSTORE_GRAM_H
 #define DMSTORE_GRAM_H
@@ -114,27 +120,77 @@ DMS_API uint64_t dms_gram_row_ct(const dms_gram *gram);
  * Fastest where first and row_ct are multiples of 128. CORRUPT: a tile of the file is damaged. */
 DMS_API int dms_gram_rows(const dms_gram *gram, uint64_t first, uint64_t row_ct, uint32_t *counts);
 
+/* ---- products ---- */
+
+typedef struct dms_products dms_products;
+
+struct dms_products_result {
+    enum dms_gram_origin origin;
+    uint64_t row_ct;     /* models of the row set */
+    uint64_t counted_ct; /* of them, multiplied now */
+    uint64_t pass_ct;    /* passes over their masks */
+    uint64_t target_ct;  /* of the column */
+    uint64_t kept_ct;    /* of them, with sums in the file */
+    uint64_t file_bytes;
+};
+
+/*
+ * Opens the products of a row set and an output column: from their file in the store, if it is
+ * there and the outputs are those that were summed up (they are read, without masks, to see), else
+ * they are made and kept; `keep` and `device` of the options are not looked at. Where the store has
+ * products of some of the models, only the others are multiplied and added; the outcome is the same
+ * to the byte, and the file that was added to is removed. When another process is making the same
+ * products, this one waits for it. result may be NULL.
+ *
+ * Outputs are float16, whole numbers of 2^-24, and sums of them are exact below 2^53 of these. Only
+ * targets whose outputs are all finite and at most 2^28 / m in size, m the number of models, are
+ * kept.
+ *
+ * The snapshot may be closed before the products. NOT_FOUND: no such column, or a model of the row
+ * set is gone or has no value in it; INVALID: it is not an output of one float16 a target, there
+ * are no models or 2^32 and more, or not even 16 targets fit the memory; CONFLICT: the masks are
+ * not those of the digest; else as dms_gram_open.
+ */
+DMS_API int dms_products_open(dms_snapshot *snapshot, const struct dms_row_set *rows,
+                              const char *output, const struct dms_gram_options *options,
+                              dms_products **products, struct dms_products_result *result);
+DMS_API void dms_products_close(dms_products *products);
+
+DMS_API uint64_t dms_products_example_ct(const dms_products *products);
+DMS_API uint64_t dms_products_target_ct(const dms_products *products);
+
+/* sums[k] = the sum of the target's outputs over the models that have example k, exact. May be
+ * called from several threads at once. INVALID: no such target; NOT_FOUND: it is not kept; CORRUPT:
+ * it is damaged in the file. */
+DMS_API int dms_products_read(const dms_products *products, uint64_t target, double *sums);
+
 /* ---- files ---- */
 
-/* A file of counts. Pointers are valid during the callback only. */
+enum dms_gram_kind { DMS_GRAM_PAIRS, DMS_GRAM_PRODUCTS };
+
+/* A file of counts or products. Pointers are valid during the callback only. */
 struct dms_gram_file {
     const char *path;
+    enum dms_gram_kind kind;
     const char *digest; /* of the row set, as in the name */
+    uint32_t column_id; /* of products: that of the output column, as in the name */
     const char *damage; /* what is wrong with it; NULL: nothing is. All below is 0 then */
-    uint64_t sequence;  /* of the snapshot whose models were counted */
+    uint64_t sequence;  /* of the snapshot whose models were taken in */
     uint64_t example_ct;
+    uint64_t target_ct; /* of products */
     uint64_t row_ct;
     uint64_t first_id, last_id; /* of its models; 0 when there are none */
     uint64_t bytes;
 };
 
-/* Tells of all files of counts of the store directory `path`, in the order of their names; ends
- * early with what `tell` returns unless that is 0. `check`: every tile is checked, too. */
+/* Tells of all files of counts and products of the store directory `path`, in the order of their
+ * names; ends early with what `tell` returns unless that is 0. `check`: all of them is checked, not
+ * only what they say of themselves. */
 DMS_API int dms_gram_files(const char *path, bool check,
                            int (*tell)(void *context, const struct dms_gram_file *file),
                            void *context);
 
-/* Removes the file of a digest (NULL: all files, damaged ones and what crashed writers left
+/* Removes the files of a digest (NULL: all files, damaged ones and what crashed writers left
  * included) of the store directory `path`. Processes that have one open go on with it. NOT_FOUND:
  * there is no file of this digest. *removed_bytes (may be NULL): what they took. */
 DMS_API int dms_gram_remove(const char *path, const char *digest, uint64_t *removed_bytes);

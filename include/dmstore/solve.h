@@ -95,9 +95,9 @@ DMS_API void dms_fit_options_init(struct dms_fit_options *options);
 
 /* Tells where a fit is. Return other than 0 to stop it: dms_fit_run then fails with INTERRUPTED. */
 struct dms_fit_progress {
-    const char *stage; /* "pairs", "path", "refit" ... */
-    /* Of "pairs", the part of the models whose pairs are counted, 0 .. 1; all else is 0 then. Else
-     * NaN. */
+    const char *stage; /* "pairs", "products", "path", "refit" ... */
+    /* Of "pairs" and "products", the part of the models whose pairs are counted, or whose outputs
+     * are multiplied with their masks, 0 .. 1; else NaN. */
     double counted;
     uint64_t block, block_ct;
     /* Passes over the rows in this stage of the block; with DMS_SOLVER_RIDGE, passes and groups of

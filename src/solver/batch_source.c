@@ -20,10 +20,18 @@
 /* What a reader keeps of a row, at most. */
 #define ROW_TABLE_BYTES 64
 
+/* What batches have beside outputs. */
+enum part {
+    PART_MASKS,  /* masks, as rows and as columns */
+    PART_PACKED, /* masks as rows, for a device */
+    PART_OUTPUTS /* no masks */
+};
+
 /* Which batches are wanted. */
 struct wanted {
     enum dms_role role;
-    bool shuffled, packed;
+    bool shuffled;
+    enum part part;
     size_t target, target_ct;
     uint32_t batch_rows;
 };
@@ -233,14 +241,14 @@ uint64_t dms_batch_source_bytes(void *context, size_t target_ct, uint32_t batch_
 static bool takes_halves(const struct dms_batch_source_setting *setting,
                          const struct wanted *wanted)
 {
-    return wanted->packed && setting->column->dtype == DMS_F16 &&
+    return wanted->part == PART_PACKED && setting->column->dtype == DMS_F16 &&
            setting->options->transform == DMS_TRANSFORM_NONE;
 }
 
 static int open_reader(const struct dms_batch_source_setting *setting, const struct wanted *wanted,
                        dms_reader **reader)
 {
-    const struct dms_batch_memory *memory = wanted->packed ? &setting->memory : NULL;
+    const struct dms_batch_memory *memory = wanted->part == PART_PACKED ? &setting->memory : NULL;
     struct dms_reader_options options;
     int code;
 
@@ -253,7 +261,8 @@ static int open_reader(const struct dms_batch_source_setting *setting, const str
     options.order = wanted->shuffled ? DMS_ORDER_QUASI_RANDOM : DMS_ORDER_SEQUENTIAL;
     options.seed = setting->options->seed;
     options.batch_rows = wanted->batch_rows;
-    options.mask_columns = !wanted->packed;
+    options.masks = wanted->part != PART_OUTPUTS;
+    options.mask_columns = wanted->part == PART_MASKS;
     options.dtype = takes_halves(setting, wanted) ? DMS_F16 : DMS_F32;
     options.thread_ct = setting->thread_ct;
     options.memory_bytes = reader_bytes(setting, wanted->target_ct, wanted->batch_rows);
@@ -292,7 +301,7 @@ static int open_source(const struct dms_batch_source_setting *setting, const str
         return DMS_ERR_NO_MEMORY;
     source->setting = setting;
     source->target_ct = wanted->target_ct;
-    source->packed = wanted->packed;
+    source->packed = wanted->part == PART_PACKED;
     source->labels =
         options->labels ? options->labels + setting->first_target + wanted->target : NULL;
     code = open_reader(setting, wanted, &source->reader);
@@ -316,7 +325,7 @@ static int open_source(const struct dms_batch_source_setting *setting, const str
 int dms_batch_source_open(void *context, enum dms_role role, bool shuffled, size_t target,
                           size_t target_ct, uint32_t batch_rows, struct dms_batch_source *opened)
 {
-    const struct wanted wanted = {role, shuffled, false, target, target_ct, batch_rows};
+    const struct wanted wanted = {role, shuffled, PART_MASKS, target, target_ct, batch_rows};
 
     return open_source(context, &wanted, opened);
 }
@@ -325,7 +334,16 @@ int dms_batch_source_open_packed(void *context, enum dms_role role, bool shuffle
                                  size_t target_ct, uint32_t batch_rows,
                                  struct dms_batch_source *opened)
 {
-    const struct wanted wanted = {role, shuffled, true, target, target_ct, batch_rows};
+    const struct wanted wanted = {role, shuffled, PART_PACKED, target, target_ct, batch_rows};
+
+    return open_source(context, &wanted, opened);
+}
+
+int dms_batch_source_open_outputs(void *context, enum dms_role role, bool shuffled, size_t target,
+                                  size_t target_ct, uint32_t batch_rows,
+                                  struct dms_batch_source *opened)
+{
+    const struct wanted wanted = {role, shuffled, PART_OUTPUTS, target, target_ct, batch_rows};
 
     return open_source(context, &wanted, opened);
 }

@@ -26,13 +26,16 @@ struct dms_batch_source_setting {
 /* Completes a setting whose other fields are set. */
 int dms_batch_source_measure(struct dms_batch_source_setting *setting);
 
-/* As struct dms_problem.open, .open_packed and .source_bytes; context is a struct
+/* As struct dms_problem.open, .open_packed, .open_outputs and .source_bytes; context is a struct
  * dms_batch_source_setting. */
 int dms_batch_source_open(void *context, enum dms_role role, bool shuffled, size_t target,
                           size_t target_ct, uint32_t batch_rows, struct dms_batch_source *source);
 int dms_batch_source_open_packed(void *context, enum dms_role role, bool shuffled, size_t target,
                                  size_t target_ct, uint32_t batch_rows,
                                  struct dms_batch_source *source);
+int dms_batch_source_open_outputs(void *context, enum dms_role role, bool shuffled, size_t target,
+                                  size_t target_ct, uint32_t batch_rows,
+                                  struct dms_batch_source *source);
 uint64_t dms_batch_source_bytes(void *context, size_t target_ct, uint32_t batch_rows);
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -19,9 +18,6 @@
 #include "solver/pair_counts_parts.h"
 #include "solver/split.h"
 #include "store/snapshot.h"
-
-/* How long to wait before looking again whether another process has counted. */
-#define WAIT_NS 50000000
 
 void dms_gram_options_init(struct dms_gram_options *options)
 {
@@ -85,22 +81,18 @@ struct base_search {
 
 /* Takes a file that has more of the models than what was found before. One that cannot be used is
  * none: it is not what was asked for. */
-static int consider_base(void *context, const char *path, const char *digest)
+static int consider_base(void *context, const char *path, const struct dms_gram_name *name)
 {
     const struct base_search *search = context;
     struct gram_job *job = search->job;
     struct dms_pair_counts *found = NULL;
-    const struct dms_row_set *rows;
+    uint64_t best_ct = job->base ? dms_pair_counts_row_ct(job->base) : 0;
 
-    (void)digest;
-    if (dms_pair_counts_open(path, job->info.store_uuid, &found) < 0)
+    if (name->kind != DMS_GRAM_PAIRS ||
+        dms_pair_counts_open(path, job->info.store_uuid, &found) < 0)
         return DMS_OK;
-    rows = dms_pair_counts_rows(found);
-    if (found->example_ct != job->example_ct || rows->row_ct == 0 ||
-        rows->row_ct >= job->rows->row_ct ||
-        (job->base && rows->row_ct <= dms_pair_counts_row_ct(job->base)) ||
-        !dms_row_set_contains(job->rows, rows) ||
-        dms_row_set_check(rows, "counted", search->hashes) < 0) {
+    if (found->example_ct != job->example_ct ||
+        !dms_row_set_can_grow(job->rows, dms_pair_counts_rows(found), best_ct, search->hashes)) {
         dms_pair_counts_free(found);
         return DMS_OK;
     }
@@ -215,19 +207,7 @@ static int run_writer(struct gram_job *job, struct dms_gram_writer *writer,
         .sequence = job->info.sequence, .example_ct = job->example_ct, .rows = job->rows};
 
     memcpy(description.store_uuid, job->info.store_uuid, sizeof description.store_uuid);
-    return dms_gram_writer_run(writer, &description, build);
-}
-
-/* Takes what was added to away, for good. */
-static int remove_base(const struct gram_job *job)
-{
-    char *directory = dms_path_parent(job->base_path);
-    int rc = directory ? dms_file_remove(job->base_path) : DMS_ERR_NO_MEMORY;
-
-    if (rc == DMS_OK)
-        rc = dms_directory_sync(directory);
-    free(directory);
-    return rc;
+    return dms_pairs_write(writer, &description, build);
 }
 
 static void describe(struct gram_job *job)
@@ -257,7 +237,7 @@ static int count(struct gram_job *job, struct dms_gram_writer *writer,
     if (rc == DMS_END)
         rc = dms_fail(DMS_ERR_CONFLICT, "counts of pairs '%s' were removed at once", job->path);
     if (rc == DMS_OK && writer && job->base)
-        rc = remove_base(job);
+        rc = dms_gram_remove_file(job->base_path);
     if (rc == DMS_OK)
         describe(job);
     end_counting(job);
@@ -266,30 +246,14 @@ static int count(struct gram_job *job, struct dms_gram_writer *writer,
 
 /* ---- together ---- */
 
-/* Another process counts the same models: waits a moment, unless the caller wants to stop. */
-static int wait_for_other(const struct gram_job *job)
-{
-    const struct dms_gram_options *options = job->options;
-    struct timespec moment = {.tv_nsec = WAIT_NS};
-
-    if (options->progress && options->progress(options->progress_context, 0, job->rows->row_ct))
-        return dms_fail(DMS_ERR_INTERRUPTED,
-                        "interrupted while another process counted the same models");
-    nanosleep(&moment, NULL);
-    return DMS_OK;
-}
-
 /* The file, found or made. */
 static int get_file(struct gram_job *job, struct dms_pair_counts **counts)
 {
+    const struct dms_gram_options *options = job->options;
     struct dms_gram_writer *writer = NULL;
-    int rc;
+    int rc = dms_gram_writer_wait(job->path, job->rows->row_ct, options->progress,
+                                  options->progress_context, &writer);
 
-    do {
-        rc = dms_gram_writer_create(job->path, &writer);
-        if (rc == DMS_ERR_BUSY && wait_for_other(job) < 0)
-            return DMS_ERR_INTERRUPTED;
-    } while (rc == DMS_ERR_BUSY);
     if (rc < 0)
         return rc;
     /* Whoever had the lock before may have made it. */
@@ -331,7 +295,7 @@ int dms_pair_counts_get(dms_snapshot *snapshot, const struct dms_row_set *rows,
         .pool = pool,
         .options = options,
         .example_ct = (size_t)dms_snapshot_schema(snapshot)->example_ct,
-        .path = dms_gram_path(dms_snapshot_path(snapshot), rows),
+        .path = dms_gram_path(dms_snapshot_path(snapshot), rows, DMS_GRAM_PAIRS, 0),
         .source = {.snapshot = snapshot,
                    .progress = options->progress,
                    .progress_context = options->progress_context},

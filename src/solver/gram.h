@@ -5,7 +5,10 @@
 #ifndef DMS_SOLVER_GRAM_H
 #define DMS_SOLVER_GRAM_H
 
+#include <stdbool.h>
+
 #include "dmstore/gram.h"
+#include "solver/gram_writer.h"
 #include "solver/pair_build.h"
 
 /* As dms_gram_open, with the threads of a pool (options->thread_ct is not looked at). The caller
@@ -16,14 +19,26 @@ int dms_pair_counts_get(dms_snapshot *snapshot, const struct dms_row_set *rows,
 
 /* ---- files (gram_files.c) ---- */
 
-/* "STORE/gram/DIGEST.pairs", "STORE/gram" in new memory. */
-char *dms_gram_path(const char *store_path, const struct dms_row_set *rows);
-char *dms_gram_directory(const char *store_path);
+/* What the name of a file says: "DIGEST.pairs" or "DIGEST.COLUMN.products". */
+struct dms_gram_name {
+    enum dms_gram_kind kind;
+    char digest[DMS_DIGEST_TEXT_BYTES]; /* of the row set */
+    uint32_t column_id;                 /* of products */
+    bool unfinished;                    /* ".tmp" behind it: a writer is at it, or crashed */
+};
 
-/* Calls visit(context, path, digest) for every file of counts, by name; ends early with what it
+/* The path of such a file in new memory; column_id is looked at for products only. */
+char *dms_gram_path(const char *store_path, const struct dms_row_set *rows, enum dms_gram_kind kind,
+                    uint32_t column_id);
+
+/* Calls visit(context, path, name) for every finished file, by name; ends early with what it
  * returns unless that is 0. */
 int dms_gram_each(const char *store_path,
-                  int (*visit)(void *context, const char *path, const char *digest), void *context);
+                  int (*visit)(void *context, const char *path, const struct dms_gram_name *name),
+                  void *context);
+
+/* Removes a file for good. */
+int dms_gram_remove_file(const char *path);
 
 /* Removes unfinished files that no writer is at. */
 int dms_gram_remove_leftovers(const char *store_path);
@@ -75,28 +90,11 @@ uint64_t dms_gram_source_bytes(dms_snapshot *snapshot, uint64_t row_ct);
 int dms_gram_source_begin(struct dms_gram_source *rows, struct dms_pair_source *source);
 void dms_gram_source_end(struct dms_gram_source *rows);
 
-/* ---- writing (gram_write.c) ---- */
+/* ---- writing (pair_write.c) ---- */
 
-/* What a file of counts says of them. */
-struct dms_gram_description {
-    uint8_t store_uuid[16];
-    uint64_t sequence;
-    uint64_t example_ct;
-    const struct dms_row_set *rows;
-};
-
-/* A file that is being written, under a temporary name and locked. */
-struct dms_gram_writer;
-
-/* Locks the temporary file beside `path`, which is copied. BUSY: another process has it. The
- * caller ends *writer with dms_gram_writer_free, which takes an unfinished file away. */
-int dms_gram_writer_create(const char *path, struct dms_gram_writer **writer);
-void dms_gram_writer_free(struct dms_gram_writer *writer);
-
-/* Counts what `plan` says (its begin and keep are not used) into the file and gives it its name,
- * durably. */
-int dms_gram_writer_run(struct dms_gram_writer *writer,
-                        const struct dms_gram_description *description,
-                        const struct dms_pair_build *plan);
+/* Counts what `plan` says (its begin and keep are not used) into the writer's file and finishes it.
+ */
+int dms_pairs_write(struct dms_gram_writer *writer, const struct dms_gram_description *description,
+                    const struct dms_pair_build *plan);
 
 #endif

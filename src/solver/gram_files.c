@@ -1,10 +1,11 @@
 /*
- * The directory of files of counts in a store: names, lists, removal.
+ * The directory of files of counts and products in a store: names, lists, removal.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +18,9 @@
 #include "base/file.h"
 #include "solver/gram.h"
 #include "solver/pair_counts_parts.h"
+#include "solver/products_file.h"
 
 #define DIGEST_CT (DMS_DIGEST_TEXT_BYTES - 1)
-
-static const char suffix[] = ".pairs";
 
 /* ---- names ---- */
 
@@ -30,61 +30,78 @@ void dms_row_set_digest_text(const struct dms_row_set *rows, char text[DMS_DIGES
              rows->digest[0]);
 }
 
-char *dms_gram_directory(const char *store_path)
-{
-    return dms_path_join(store_path, "gram");
-}
-
-char *dms_gram_path(const char *store_path, const struct dms_row_set *rows)
+char *dms_gram_path(const char *store_path, const struct dms_row_set *rows, enum dms_gram_kind kind,
+                    uint32_t column_id)
 {
     char digest[DMS_DIGEST_TEXT_BYTES];
 
     dms_row_set_digest_text(rows, digest);
-    return dms_format("%s/gram/%s%s", store_path, digest, suffix);
+    if (kind == DMS_GRAM_PAIRS)
+        return dms_format("%s/gram/%s.pairs", store_path, digest);
+    return dms_format("%s/gram/%s.%" PRIu32 ".products", store_path, digest, column_id);
 }
 
-/* Whether a name begins with a digest and the suffix. */
-static bool is_name(const char *name)
+/* Reads the number of a column, and goes on behind it; false: there is none. */
+static bool parse_column(const char **text, uint32_t *column_id)
 {
-    return strspn(name, "0123456789abcdef") == DIGEST_CT &&
-           strncmp(name + DIGEST_CT, suffix, sizeof suffix - 1) == 0;
+    size_t digit_ct = strspn(*text, "0123456789");
+    unsigned long long number =
+        digit_ct > 0 && digit_ct <= 10 ? strtoull(*text, NULL, 10) : ULLONG_MAX;
+
+    *text += digit_ct;
+    *column_id = (uint32_t)number;
+    return number <= UINT32_MAX;
 }
 
-/* A file of counts. */
-static int choose_files(const struct dirent *entry)
+/* Whether a file is one of these. */
+static bool parse_name(const char *text, struct dms_gram_name *name)
 {
-    return is_name(entry->d_name) && entry->d_name[DIGEST_CT + sizeof suffix - 1] == 0;
+    *name = (struct dms_gram_name){.kind = DMS_GRAM_PAIRS};
+    if (strspn(text, "0123456789abcdef") != DIGEST_CT || text[DIGEST_CT] != '.')
+        return false;
+    memcpy(name->digest, text, DIGEST_CT);
+    text += DIGEST_CT + 1;
+    if (strncmp(text, "pairs", 5) == 0) {
+        text += 5;
+    } else {
+        name->kind = DMS_GRAM_PRODUCTS;
+        if (!parse_column(&text, &name->column_id) || strncmp(text, ".products", 9) != 0)
+            return false;
+        text += 9;
+    }
+    name->unfinished = strcmp(text, ".tmp") == 0;
+    return name->unfinished || *text == 0;
 }
 
-/* Those, and what writers have not finished. */
-static int choose_all(const struct dirent *entry)
+static int choose_names(const struct dirent *entry)
 {
-    return is_name(entry->d_name);
+    struct dms_gram_name name;
+
+    return parse_name(entry->d_name, &name);
 }
 
-/* Calls visit for the entries that `choose` wants, by name. */
-static int visit_names(const char *store_path, int (*choose)(const struct dirent *entry),
-                       int (*visit)(void *context, const char *path, const char *digest),
+/* Calls visit for all files, by name. */
+static int visit_names(const char *store_path,
+                       int (*visit)(void *context, const char *path,
+                                    const struct dms_gram_name *name),
                        void *context)
 {
-    char *directory = dms_gram_directory(store_path);
+    char *directory = dms_path_join(store_path, "gram");
     struct dirent **entries = NULL;
     int rc = DMS_OK, entry_ct;
 
     if (!directory)
         return DMS_ERR_NO_MEMORY;
-    entry_ct = scandir(directory, &entries, choose, alphasort);
+    entry_ct = scandir(directory, &entries, choose_names, alphasort);
     /* A manifest is no directory, and has no files. */
     if (entry_ct < 0 && errno != ENOENT && errno != ENOTDIR)
         rc = dms_fail_errno("cannot read directory '%s'", directory);
     for (int i = 0; i < entry_ct; i++) {
         char *path = rc == DMS_OK ? dms_path_join(directory, entries[i]->d_name) : NULL;
-        char digest[DMS_DIGEST_TEXT_BYTES];
+        struct dms_gram_name name;
 
-        if (rc == DMS_OK) {
-            snprintf(digest, sizeof digest, "%.*s", DIGEST_CT, entries[i]->d_name);
-            rc = path ? visit(context, path, digest) : DMS_ERR_NO_MEMORY;
-        }
+        if (rc == DMS_OK && parse_name(entries[i]->d_name, &name))
+            rc = path ? visit(context, path, &name) : DMS_ERR_NO_MEMORY;
         free(path);
         free(entries[i]);
     }
@@ -93,10 +110,26 @@ static int visit_names(const char *store_path, int (*choose)(const struct dirent
     return rc;
 }
 
-int dms_gram_each(const char *store_path,
-                  int (*visit)(void *context, const char *path, const char *digest), void *context)
+/* The finished ones. */
+struct finished {
+    int (*visit)(void *context, const char *path, const struct dms_gram_name *name);
+    void *context;
+};
+
+static int visit_finished(void *context, const char *path, const struct dms_gram_name *name)
 {
-    return visit_names(store_path, choose_files, visit, context);
+    const struct finished *finished = context;
+
+    return name->unfinished ? DMS_OK : finished->visit(finished->context, path, name);
+}
+
+int dms_gram_each(const char *store_path,
+                  int (*visit)(void *context, const char *path, const struct dms_gram_name *name),
+                  void *context)
+{
+    struct finished finished = {visit, context};
+
+    return visit_names(store_path, visit_finished, &finished);
 }
 
 /* ---- lists ---- */
@@ -107,53 +140,85 @@ struct listing {
     void *context;
 };
 
-static int check_tiles(const struct dms_pair_counts *counts)
-{
-    int rc = DMS_OK;
-
-    for (size_t t = 0; rc == DMS_OK && t < dms_pair_tile_ct(counts->example_ct); t++)
-        rc = dms_pair_map_check(counts->file, t);
-    return rc;
-}
-
-static int describe(const struct listing *listing, const struct dms_pair_counts *counts,
+/* Tells what head and models say; the digest must be that of the name. */
+static int describe(const struct dms_gram_head *head, const struct dms_row_set *rows,
                     struct dms_gram_file *file)
 {
-    const struct dms_pair_head *head = dms_pair_map_head(counts->file);
-    const struct dms_row_set *rows = dms_pair_counts_rows(counts);
     const struct dms_id_range *last = rows->range_ct ? &rows->ranges[rows->range_ct - 1] : NULL;
     char digest[DMS_DIGEST_TEXT_BYTES];
 
     dms_row_set_digest_text(rows, digest);
     if (strcmp(digest, file->digest) != 0)
-        return dms_fail(DMS_ERR_CORRUPT, "counts of pairs '%s' are of row set %s", file->path,
-                        digest);
+        return dms_fail(DMS_ERR_CORRUPT, "'%s' is of row set %s", file->path, digest);
+    if (head->column_id != file->column_id)
+        return dms_fail(DMS_ERR_CORRUPT, "'%s' is of column %" PRIu64, file->path, head->column_id);
     file->sequence = head->sequence;
     file->example_ct = head->example_ct;
+    file->target_ct = head->target_ct;
     file->row_ct = head->row_ct;
     file->bytes = head->file_bytes;
     file->first_id = last ? rows->ranges[0].first_id : 0;
     file->last_id = last ? last->first_id + (last->id_ct - 1) : 0;
-    return listing->check ? check_tiles(counts) : DMS_OK;
+    return DMS_OK;
 }
 
-static int list_file(void *context, const char *path, const char *digest)
+static int list_pairs(const struct listing *listing, struct dms_gram_file *file)
 {
-    const struct listing *listing = context;
-    struct dms_gram_file file = {.path = path, .digest = digest};
     struct dms_pair_counts *counts = NULL;
-    int rc = dms_pair_counts_open(path, NULL, &counts);
+    int rc = dms_pair_counts_open(file->path, NULL, &counts);
 
     if (rc == DMS_OK)
-        rc = describe(listing, counts, &file);
+        rc = describe(dms_pair_map_head(counts->file), dms_pair_counts_rows(counts), file);
+    for (size_t t = 0; rc == DMS_OK && listing->check && t < dms_pair_tile_ct(counts->example_ct);
+         t++)
+        rc = dms_pair_map_check(counts->file, t);
     dms_pair_counts_free(counts);
+    return rc;
+}
+
+static int check_products(const dms_products *products)
+{
+    size_t example_ct = (size_t)dms_products_example_ct(products);
+    int64_t *sums = dms_alloc(example_ct, sizeof *sums);
+    int rc = sums ? DMS_OK : DMS_ERR_NO_MEMORY;
+
+    for (uint64_t t = 0; rc == DMS_OK && t < dms_products_target_ct(products); t++)
+        if (dms_products_entry(products, t)->width > 0)
+            rc = dms_products_sums(products, t, sums);
+    free(sums);
+    return rc;
+}
+
+static int list_products(const struct listing *listing, struct dms_gram_file *file)
+{
+    dms_products *products = NULL;
+    int rc = dms_products_file_open(file->path, NULL, &products);
+
+    if (rc == DMS_OK)
+        rc = describe(dms_products_head(products), dms_products_rows(products), file);
+    if (rc == DMS_OK && listing->check)
+        rc = check_products(products);
+    dms_products_close(products);
+    return rc;
+}
+
+static int list_file(void *context, const char *path, const struct dms_gram_name *name)
+{
+    const struct listing *listing = context;
+    const struct dms_gram_file named = {
+        .path = path, .kind = name->kind, .digest = name->digest, .column_id = name->column_id};
+    struct dms_gram_file file = named;
+    int rc =
+        name->kind == DMS_GRAM_PAIRS ? list_pairs(listing, &file) : list_products(listing, &file);
+
     if (rc == DMS_ERR_NOT_FOUND) /* removed meanwhile */
         return DMS_OK;
-    if (rc == DMS_ERR_CORRUPT || rc == DMS_ERR_VERSION)
-        file =
-            (struct dms_gram_file){.path = path, .digest = digest, .damage = dms_error_message()};
-    else if (rc < 0)
+    if (rc == DMS_ERR_CORRUPT || rc == DMS_ERR_VERSION) {
+        file = named;
+        file.damage = dms_error_message();
+    } else if (rc < 0) {
         return rc;
+    }
     return listing->tell(listing->context, &file);
 }
 
@@ -173,13 +238,6 @@ struct removal {
     uint64_t file_ct, bytes;
 };
 
-static bool is_unfinished(const char *path)
-{
-    size_t length = strlen(path);
-
-    return strcmp(path + length - (sizeof suffix - 1), suffix) != 0;
-}
-
 /* Whether a writer is at an unfinished file. */
 static bool is_in_work(const char *path)
 {
@@ -191,14 +249,14 @@ static bool is_in_work(const char *path)
     return in_work;
 }
 
-static int remove_file(void *context, const char *path, const char *digest)
+static int remove_file(void *context, const char *path, const struct dms_gram_name *name)
 {
     struct removal *removal = context;
     struct stat file;
     int rc;
 
-    if ((removal->digest && strcmp(removal->digest, digest) != 0) ||
-        (removal->leftovers && !is_unfinished(path)) || (is_unfinished(path) && is_in_work(path)))
+    if ((removal->digest && strcmp(removal->digest, name->digest) != 0) ||
+        (removal->leftovers && !name->unfinished) || (name->unfinished && is_in_work(path)))
         return DMS_OK;
     if (stat(path, &file) != 0)
         return errno == ENOENT ? DMS_OK : dms_fail_errno("cannot look at '%s'", path);
@@ -208,20 +266,32 @@ static int remove_file(void *context, const char *path, const char *digest)
     return rc;
 }
 
+int dms_gram_remove_file(const char *path)
+{
+    char *directory = dms_path_parent(path);
+    int rc = directory ? dms_file_remove(path) : DMS_ERR_NO_MEMORY;
+
+    if (rc == DMS_OK)
+        rc = dms_directory_sync(directory);
+    free(directory);
+    return rc;
+}
+
 int dms_gram_remove_leftovers(const char *store_path)
 {
     struct removal removal = {.leftovers = true};
 
-    return visit_names(store_path, choose_all, remove_file, &removal);
+    return visit_names(store_path, remove_file, &removal);
 }
 
 int dms_gram_remove(const char *path, const char *digest, uint64_t *removed_bytes)
 {
     struct removal removal = {.digest = digest};
-    int rc = visit_names(path, choose_all, remove_file, &removal);
+    int rc = visit_names(path, remove_file, &removal);
 
     if (rc == DMS_OK && digest && removal.file_ct == 0)
-        rc = dms_fail(DMS_ERR_NOT_FOUND, "store '%s' has no counts of row set %s", path, digest);
+        rc = dms_fail(DMS_ERR_NOT_FOUND, "store '%s' has no counts or products of row set %s", path,
+                      digest);
     if (rc == DMS_OK && removed_bytes)
         *removed_bytes = removal.bytes;
     return rc;

@@ -22,6 +22,7 @@
 /* Targets whose outputs are read at a time, for each tile of lanes: lanes that end early take the
  * next ones. */
 #define WINDOW_TILES 4
+#define WINDOW_KEEPS (DMS_KEEP_ROWS | DMS_KEEP_OUTPUTS)
 #define ROWS 1024
 /* The pairs that a lane keeps take this part of the memory at most. */
 #define PAIRS_SHARE 1024
@@ -93,7 +94,7 @@ uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_b
     window_ct = WINDOW_TILES * tile_ct * DMS_LANES;
     return dms_mask_words_bytes(example_ct, row_ct) +
            dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) + tile_ct * tile +
-           window_ct * dms_target_outputs_bytes(example_ct, row_ct, DMS_KEEP_OUTPUTS);
+           window_ct * dms_target_outputs_bytes(example_ct, row_ct, WINDOW_KEEPS);
 }
 
 /* Puts examples that are not there behind those that are; 0 added when there is no room. */
@@ -375,17 +376,21 @@ static int open_window(struct own_work *work)
 {
     struct dms_gram_block *block = work->block;
     const struct dms_gram_run *run = block->run;
-    size_t first = block->first + work->window;
+    struct dms_outputs_request request = {
+        .role = dms_gram_role(block),
+        .first = block->first + work->window,
+        .target_ct = work->window_ct,
+        .keep = WINDOW_KEEPS,
+    };
     bool validates = block->stage == DMS_GRAM_PATH && work->validation_masks.words;
     int rc;
 
     dms_target_outputs_free(&work->targets);
     dms_target_outputs_free(&work->validation);
-    rc = dms_target_outputs_read(run->problem, run->pool, dms_gram_role(block), first,
-                                 work->window_ct, DMS_KEEP_OUTPUTS, &work->targets);
+    rc = dms_target_outputs_read(run->problem, run->pool, &request, &work->targets);
+    request.role = DMS_ROLE_VALIDATION;
     if (rc == DMS_OK && validates)
-        rc = dms_target_outputs_read(run->problem, run->pool, DMS_ROLE_VALIDATION, first,
-                                     work->window_ct, DMS_KEEP_OUTPUTS, &work->validation);
+        rc = dms_target_outputs_read(run->problem, run->pool, &request, &work->validation);
     return rc;
 }
 

@@ -73,6 +73,13 @@ bool dms_row_set_contains(const struct dms_row_set *set, const struct dms_row_se
     return true;
 }
 
+bool dms_row_set_can_grow(const struct dms_row_set *set, const struct dms_row_set *part,
+                          uint64_t best_ct, const struct dms_model_hashes *hashes)
+{
+    return part->row_ct > best_ct && part->row_ct < set->row_ct &&
+           dms_row_set_contains(set, part) && dms_row_set_check(part, "counted", hashes) == DMS_OK;
+}
+
 int dms_row_set_subtract(const struct dms_row_set *set, const struct dms_row_set *part,
                          struct dms_id_range **ranges, size_t *range_ct)
 {

@@ -59,7 +59,7 @@ static int count_role(struct dms_gram_run *run, enum dms_role role)
     if (run->counts[role] || problem->row_ct[role] == 0)
         return DMS_OK;
     if (problem->pair_counts)
-        return problem->pair_counts(problem->pair_context, role, run->pool, &run->counts[role]);
+        return problem->pair_counts(problem->kept_context, role, run->pool, &run->counts[role]);
     rc = dms_packed_rows_read(problem, role, &rows);
     if (rc == DMS_OK)
         rc = dms_pair_counts_compute(run->pool, &rows, &run->counts[role]);

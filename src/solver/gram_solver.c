@@ -144,7 +144,7 @@ int dms_gram_run_each(struct dms_gram_run *run, size_t task_ct,
     return dms_pool_run(run->pool, task_ct < run->set_ct ? task_ct : run->set_ct, run_each, &each);
 }
 
-/* ---- moments ---- */
+/* ---- what a block has ---- */
 
 enum dms_role dms_gram_role(const struct dms_gram_block *block)
 {
@@ -194,19 +194,6 @@ void dms_gram_set_moments(struct dms_target_path *path, const struct dms_output_
     path->row_weight = moments->row_weight;
     path->mean = dms_output_mean(moments);
     path->null_deviance = dms_output_null_deviance(moments);
-}
-
-static int read_moments(struct dms_gram_block *block)
-{
-    const struct dms_gram_run *run = block->run;
-    int rc = DMS_OK;
-
-    for (int role = 0; rc == DMS_OK && role < DMS_ROLE_REFIT; role++)
-        if (run->problem->row_ct[role] > 0)
-            rc =
-                dms_target_outputs_read(run->problem, run->pool, (enum dms_role)role, block->first,
-                                        block->target_ct, DMS_KEEP_PRODUCTS, &block->moments[role]);
-    return rc;
 }
 
 /* ---- progress and checkpoints ---- */
@@ -270,6 +257,7 @@ int dms_gram_tell(struct dms_gram_block *block)
         .epoch = ++block->round_ct,
         .target_ct = run->problem->target_ct,
         .finished_ct = block->first,
+        .counted = (double)NAN,
         .worst_gap = (double)NAN,
     };
     int rc = block->round_ct % CHECKPOINT_ROUNDS == 0 ? checkpoint(block) : DMS_OK;
@@ -285,6 +273,57 @@ int dms_gram_tell(struct dms_gram_block *block)
                         "the fit was stopped in round %" PRIu64 " of stage '%s'", block->round_ct,
                         progress.stage);
     return DMS_OK;
+}
+
+/* ---- outputs ---- */
+
+/* A reading of outputs on the models of a role, as told. */
+struct reading {
+    const struct dms_gram_block *block;
+    uint64_t before, all; /* rows of the roles that are read before, and of all */
+};
+
+static int tell_reading(void *context, uint64_t row_ct)
+{
+    const struct reading *reading = context;
+    const struct dms_gram_run *run = reading->block->run;
+    const struct dms_fit_progress progress = {
+        .stage = "products",
+        .counted = (double)(reading->before + row_ct) / (double)reading->all,
+        .block = reading->block->index,
+        .block_ct = run->block_ct,
+        .target_ct = run->problem->target_ct,
+        .finished_ct = reading->block->first,
+        .worst_gap = (double)NAN,
+    };
+
+    if (run->control->progress && run->control->progress(run->control->context, &progress) != 0)
+        return dms_fail(DMS_ERR_INTERRUPTED, "the fit was stopped while it read the outputs");
+    return DMS_OK;
+}
+
+static int read_moments(struct dms_gram_block *block)
+{
+    const struct dms_gram_run *run = block->run;
+    const uint64_t *row_ct = run->problem->row_ct;
+    struct reading reading = {.block = block,
+                              .all = row_ct[DMS_ROLE_TRAINING] + row_ct[DMS_ROLE_VALIDATION]};
+    struct dms_outputs_request request = {
+        .first = block->first,
+        .target_ct = block->target_ct,
+        .keep = DMS_KEEP_PRODUCTS,
+        .tell = tell_reading,
+        .context = &reading,
+    };
+    int rc = DMS_OK;
+
+    for (int role = 0; rc == DMS_OK && role < DMS_ROLE_REFIT; role++) {
+        request.role = (enum dms_role)role;
+        if (row_ct[role] > 0)
+            rc = dms_target_outputs_read(run->problem, run->pool, &request, &block->moments[role]);
+        reading.before += row_ct[role];
+    }
+    return rc;
 }
 
 /* ---- a block ---- */

@@ -17,6 +17,7 @@
 #include "solver/options.h"
 #include "solver/plan.h"
 #include "solver/problem.h"
+#include "solver/products.h"
 #include "solver/split.h"
 
 #include <inttypes.h>
@@ -40,6 +41,7 @@ struct job {
     struct dms_solver_choice choice;
     struct dms_placement placement;
     struct dms_engine cuda; /* open when that is the device */
+    dms_products *products[DMS_ROLE_CT];
     struct dms_id_range *refit_ranges;
     int64_t *self; /* of the targets of this job, when they are not the caller's */
     struct dms_checkpoint checkpoint;
@@ -104,6 +106,27 @@ static int get_pair_counts(void *context, enum dms_role role, struct dms_pool *p
                                pool, &options, counts, NULL);
 }
 
+/* ---- products ---- */
+
+/* Products that are in the store; opened when they are first asked for. */
+static int get_products(void *context, enum dms_role role, const struct dms_products **products)
+{
+    struct job *job = context;
+    const struct dms_row_set *rows =
+        role == DMS_ROLE_TRAINING ? &job->header->training : &job->header->validation;
+    int code = 0;
+
+    *products = NULL;
+    /* Products are of outputs as they are, and of one role's models at a time. */
+    if (job->options->transform != DMS_TRANSFORM_NONE || role == DMS_ROLE_REFIT)
+        return 0;
+    if (!job->products[role])
+        code = dms_products_find(job->setting.snapshot, rows, job->setting.column,
+                                 &job->products[role]);
+    *products = job->products[role];
+    return code;
+}
+
 /* ---- the problem ---- */
 
 /* Which example each target of the job is: its own number where there is no map. */
@@ -156,9 +179,11 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .context = &job->setting,
         .open = dms_batch_source_open,
         .open_packed = dms_batch_source_open_packed,
+        .open_outputs = dms_batch_source_open_outputs,
         .source_bytes = dms_batch_source_bytes,
         .pair_counts = get_pair_counts,
-        .pair_context = job,
+        .products = get_products,
+        .kept_context = job,
     };
     code = set_rows(job, header);
     if (code == 0)
@@ -346,7 +371,6 @@ static int on_progress(void *context, const struct dms_fit_progress *progress)
     /* A round of the gram solver reads no models. */
     if (job->choice.solver != DMS_SOLVER_GRAM)
         measure_rate(job, progress);
-    seen.counted = (double)NAN;
     seen.rows_per_second = job->rows_per_second;
     seen.target_ct = job->problem.target_ct;
     seen.finished_ct = job->finished_ct > seen.finished_ct ? job->finished_ct : seen.finished_ct;
@@ -439,6 +463,8 @@ int dms_fit_run(dms_snapshot *snapshot, const struct dms_fit_header *header,
         code = solve(&job);
     if (job.cuda.context)
         dms_cuda_engine_close(&job.cuda);
+    for (int role = 0; role < DMS_ROLE_CT; role++)
+        dms_products_close(job.products[role]);
     dms_checkpoint_free(&job.checkpoint);
     free(job.self);
     free(job.refit_ranges);

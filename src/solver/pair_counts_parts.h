@@ -32,7 +32,7 @@ uint64_t dms_pair_counts_tile_bytes(size_t example_ct, uint64_t row_ct);
 int dms_pair_counts_build(const struct dms_pair_build *plan, struct dms_pair_counts **counts);
 
 void dms_pair_map_close(struct dms_pair_map *map);
-const struct dms_pair_head *dms_pair_map_head(const struct dms_pair_map *map);
+const struct dms_gram_head *dms_pair_map_head(const struct dms_pair_map *map);
 
 /* Runs task(context), which reads tiles. CORRUPT: a page of the file is gone. */
 int dms_pair_map_run(const struct dms_pair_map *map, void (*task)(void *context), void *context);

@@ -20,7 +20,7 @@ enum { TILE_UNKNOWN, TILE_GOOD };
 
 struct dms_pair_map {
     char *path;
-    struct dms_pair_head head;
+    struct dms_gram_head head;
     struct dms_row_set rows;
     struct dms_pair_entry *entries; /* a tile */
     atomic_uchar *states;           /* a tile */
@@ -39,7 +39,7 @@ void dms_pair_map_close(struct dms_pair_map *map)
     free(map);
 }
 
-const struct dms_pair_head *dms_pair_map_head(const struct dms_pair_map *map)
+const struct dms_gram_head *dms_pair_map_head(const struct dms_pair_map *map)
 {
     return &map->head;
 }
@@ -48,11 +48,11 @@ const struct dms_pair_head *dms_pair_map_head(const struct dms_pair_map *map)
 
 static int read_head(int descriptor, const uint8_t *store_uuid, struct dms_pair_map *map)
 {
-    uint8_t bytes[DMS_PAIR_HEAD_BYTES];
+    uint8_t bytes[DMS_GRAM_HEAD_BYTES];
     uint64_t file_bytes;
     int rc = dms_file_size(descriptor, map->path, &file_bytes);
 
-    if (rc == DMS_OK && file_bytes < DMS_PAIR_HEAD_BYTES)
+    if (rc == DMS_OK && file_bytes < DMS_GRAM_HEAD_BYTES)
         rc = dms_fail(DMS_ERR_CORRUPT, "it is cut off: %" PRIu64 " bytes are no head", file_bytes);
     if (rc == DMS_OK)
         rc = dms_pread_full(descriptor, map->path, bytes, sizeof bytes, 0);
@@ -68,7 +68,7 @@ static int read_head(int descriptor, const uint8_t *store_uuid, struct dms_pair_
 
 static int read_lists(int descriptor, struct dms_pair_map *map, uint32_t *singles)
 {
-    const struct dms_pair_head *head = &map->head;
+    const struct dms_gram_head *head = &map->head;
     size_t size = (size_t)dms_pair_lists_bytes(head->example_ct, head->range_ct);
     size_t tile_ct = dms_pair_tile_ct((size_t)head->example_ct);
     uint8_t *bytes = dms_alloc(size, 1);
@@ -84,7 +84,7 @@ static int read_lists(int descriptor, struct dms_pair_map *map, uint32_t *single
     map->states = dms_alloc(tile_ct, sizeof *map->states);
     rc = bytes && map->rows.ranges && map->entries && map->states ? DMS_OK : DMS_ERR_NO_MEMORY;
     if (rc == DMS_OK)
-        rc = dms_pread_full(descriptor, map->path, bytes, size, DMS_PAIR_HEAD_BYTES);
+        rc = dms_pread_full(descriptor, map->path, bytes, size, DMS_GRAM_HEAD_BYTES);
     if (rc == DMS_OK)
         rc = dms_pair_lists_decode(head, bytes, map->rows.ranges, singles, map->entries);
     free(bytes);

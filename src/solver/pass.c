@@ -8,14 +8,24 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
-int dms_problem_visit(const struct dms_problem *problem, enum dms_role role, size_t target,
-                      size_t target_ct, int (*visit)(void *context, const struct dms_batch *batch),
-                      void *context)
+/* struct dms_problem.open. */
+typedef int open_source(void *context, enum dms_role role, bool shuffled, size_t target,
+                        size_t target_ct, uint32_t batch_rows, struct dms_batch_source *source);
+
+/* What is visited. */
+struct visited {
+    open_source *open;
+    enum dms_role role;
+    size_t target, target_ct;
+};
+
+static int visit_batches(const struct dms_problem *problem, const struct visited *visited,
+                         int (*visit)(void *context, const struct dms_batch *batch), void *context)
 {
     const struct dms_batch *batch;
     struct dms_batch_source source;
-    int rc =
-        problem->open(problem->context, role, false, target, target_ct, DMS_PASS_ROWS, &source);
+    int rc = visited->open(problem->context, visited->role, false, visited->target,
+                           visited->target_ct, DMS_PASS_ROWS, &source);
 
     if (rc < 0)
         return rc;
@@ -26,6 +36,26 @@ int dms_problem_visit(const struct dms_problem *problem, enum dms_role role, siz
     }
     source.close(source.context);
     return rc == DMS_END ? DMS_OK : rc;
+}
+
+int dms_problem_visit(const struct dms_problem *problem, enum dms_role role, size_t target,
+                      size_t target_ct, int (*visit)(void *context, const struct dms_batch *batch),
+                      void *context)
+{
+    const struct visited visited = {problem->open, role, target, target_ct};
+
+    return visit_batches(problem, &visited, visit, context);
+}
+
+int dms_problem_visit_outputs(const struct dms_problem *problem, enum dms_role role, size_t target,
+                              size_t target_ct,
+                              int (*visit)(void *context, const struct dms_batch *batch),
+                              void *context)
+{
+    const struct visited visited = {problem->open_outputs ? problem->open_outputs : problem->open,
+                                    role, target, target_ct};
+
+    return visit_batches(problem, &visited, visit, context);
 }
 
 struct mask_reading {

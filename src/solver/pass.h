@@ -13,6 +13,12 @@ int dms_problem_visit(const struct dms_problem *problem, enum dms_role role, siz
                       size_t target_ct, int (*visit)(void *context, const struct dms_batch *batch),
                       void *context);
 
+/* The same without masks, in the same order. */
+int dms_problem_visit_outputs(const struct dms_problem *problem, enum dms_role role, size_t target,
+                              size_t target_ct,
+                              int (*visit)(void *context, const struct dms_batch *batch),
+                              void *context);
+
 /* Where the words of a batch go: word b of example k, from[b * example_ct + k] for b <
  * batch_word_ct, is word first + b of word_ct of that example. */
 typedef void dms_place_words(size_t example_ct, size_t word_ct, size_t first, size_t batch_word_ct,

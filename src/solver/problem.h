@@ -11,6 +11,7 @@
 struct dms_engine;
 struct dms_pair_counts;
 struct dms_pool;
+struct dms_products;
 
 /* Which models a source delivers. */
 enum dms_role {
@@ -59,14 +60,20 @@ struct dms_problem {
      * are stored where that is float16. NULL: `open` does. */
     int (*open_packed)(void *context, enum dms_role role, bool shuffled, size_t target,
                        size_t target_ct, uint32_t batch_rows, struct dms_batch_source *source);
+    /* The same without masks and mask_columns, in the same order. NULL: `open` does. */
+    int (*open_outputs)(void *context, enum dms_role role, bool shuffled, size_t target,
+                        size_t target_ct, uint32_t batch_rows, struct dms_batch_source *source);
     /* Bytes that the buffers of two open sources take, with blocks of target_ct targets; grows with
      * target_ct. NULL: they are not counted. */
     uint64_t (*source_bytes)(void *context, size_t target_ct, uint32_t batch_rows);
     /* How often every two examples are in together, over the training or the validation models:
      * counts that are kept somewhere, for dms_gram_solve. NULL: it counts them itself. */
-    int (*pair_counts)(void *pair_context, enum dms_role role, struct dms_pool *pool,
+    int (*pair_counts)(void *kept_context, enum dms_role role, struct dms_pool *pool,
                        struct dms_pair_counts **counts);
-    void *pair_context;
+    /* Sums of masks times outputs over the models of a role that are kept somewhere, which stay as
+     * long as the problem; *products NULL: there are none. NULL: nor are there ever. */
+    int (*products)(void *kept_context, enum dms_role role, const struct dms_products **products);
+    void *kept_context;
 };
 
 /* INVALID: there is nothing to fit, or lambdas or the tolerance make no sense for a LASSO. */

@@ -51,11 +51,11 @@ static uint64_t target_bytes(const struct dms_problem *problem)
     size_t example_ct = problem->example_ct;
     uint64_t bytes = TARGET_ARRAYS * sizeof(double) * (uint64_t)example_ct +
                      dms_target_outputs_bytes(example_ct, problem->row_ct[dms_ridge_role(problem)],
-                                              DMS_KEEP_PRODUCTS);
+                                              DMS_KEEP_ROWS | DMS_KEEP_PRODUCTS);
 
     if (dms_ridge_chooses(problem))
         bytes += dms_target_outputs_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION],
-                                          DMS_KEEP_OUTPUTS) +
+                                          DMS_KEEP_ROWS | DMS_KEEP_OUTPUTS) +
                  2 * sizeof(double) * (uint64_t)problem->lambda_ct;
     return bytes;
 }
@@ -159,6 +159,7 @@ static int tell(struct run *run, const char *stage)
         .block_ct = run->block_ct,
         .epoch = ++run->pass_ct,
         .finished_ct = run->finished_ct,
+        .counted = (double)NAN,
         .worst_gap = (double)NAN,
     };
 
@@ -393,6 +394,19 @@ static int read_rows(struct run *run, enum dms_role role)
                                    : dms_packed_rows_read(run->problem, role, &run->rows[role]);
 }
 
+static int read_outputs(const struct run *run, const struct block *block, enum dms_role role,
+                        enum dms_kept_outputs keep, struct dms_target_outputs *targets)
+{
+    const struct dms_outputs_request request = {
+        .role = role,
+        .first = block->first,
+        .target_ct = block->target_ct,
+        .keep = DMS_KEEP_ROWS | keep,
+    };
+
+    return dms_target_outputs_read(run->problem, run->pool, &request, targets);
+}
+
 /* Reads the targets' outputs of a role and works through their groups. */
 static int work_role(struct run *run, struct block *block, enum dms_role role)
 {
@@ -401,8 +415,7 @@ static int work_role(struct run *run, struct block *block, enum dms_role role)
 
     dms_target_outputs_free(&block->targets);
     if (rc == DMS_OK)
-        rc = dms_target_outputs_read(run->problem, run->pool, role, block->first, block->target_ct,
-                                     DMS_KEEP_PRODUCTS, &block->targets);
+        rc = read_outputs(run, block, role, DMS_KEEP_PRODUCTS, &block->targets);
     if (rc == DMS_OK)
         rc = tell(run, stage);
     for (size_t t = 0; rc == DMS_OK && t < block->target_ct; t++) {
@@ -430,8 +443,8 @@ static int work_block(struct run *run, struct block *block)
     if (block->paths) {
         rc = read_rows(run, DMS_ROLE_VALIDATION);
         if (rc == DMS_OK)
-            rc = dms_target_outputs_read(run->problem, run->pool, DMS_ROLE_VALIDATION, block->first,
-                                         block->target_ct, DMS_KEEP_OUTPUTS, &block->validation);
+            rc =
+                read_outputs(run, block, DMS_ROLE_VALIDATION, DMS_KEEP_OUTPUTS, &block->validation);
         if (rc == DMS_OK)
             rc = work_role(run, block, DMS_ROLE_TRAINING);
     }

@@ -316,6 +316,7 @@ static int report(const struct dms_stage_work *stage)
                                         .block_ct = run->block_ct,
                                         .epoch = block->epoch,
                                         .target_ct = run->problem->target_ct,
+                                        .counted = NAN,
                                         .worst_gap = NAN};
 
     if (!run->control->progress)

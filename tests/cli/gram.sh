@@ -81,7 +81,7 @@ check "a list" dmstore gram run.dms --list
 check_printed "has the first models" "500 models, ids 0 to 499"
 check_printed "and the others" "80 models, ids 720 to 799"
 check "info tells of them" dmstore info run.dms
-check_printed "in short" "counts of pairs 3 files"
+check_printed "in short" "counts, products 3 files"
 check "as JSON" dmstore gram run.dms --list --json
 check_line "with their models" '"models": 500,'
 check "they are removed" dmstore gram run.dms --remove

@@ -20,7 +20,7 @@ create_small template/store --codec auto
 )
 append_small template/store $(seq 100 120)
 dmstore rm template/store --ids 5,7,101 >/dev/null
-dmstore gram template/store --rows-used 40 >/dev/null
+dmstore gram template/store --output margins --products --rows-used 40 >/dev/null
 create_small template/other
 append_small template/other 200 201
 printf '{"id": 300, "mask": [1, 2, 3], "outputs": {"margins": [1, 2, 3]}, "scalars": {"seconds": 9}}\n' >template/rows
@@ -87,6 +87,7 @@ for fault in EIO ENOSPC+ memory short+; do
     disturb $fault export "$store" --masks "$work_dir/work/out.npy" --output "margins=$work_dir/work/out_margins.npy"
     disturb $fault get "$store" --id 100 --mask
     disturb $fault gram "$store" --validation 5
+    disturb $fault gram "$store" --output margins --products --validation 5
     disturb $fault gram "$store" --rows-used 40 -o "$work_dir/work/pairs.npy"
     disturb $fault info "$store"
     disturb $fault ls "$store"
@@ -97,25 +98,25 @@ done
 disturb memory sample --examples 50000 --alpha 0.5 --count 100 --seed 1 -o "$work_dir/work/masks.npy"
 disturb EIO sample --examples 50000 --alpha 0.5 --count 100 --seed 1 -o "$work_dir/work/masks.npy"
 
-# outlives FAULT: counts of pairs whose writer is killed, or loses power, at such a call: what is there is whole, and the next run
-# makes the very files that an undisturbed one makes, and leaves no unfinished ones. What was added to may stay. Not all runs
-# make as many calls.
+# outlives FAULT: counts of pairs and products whose writer is killed, or loses power, at such a call: what is there is whole, and
+# the next run makes the very files that an undisturbed one makes, and leaves no unfinished ones. What was added to may stay. Not
+# all runs make as many calls.
 outlives() {
-    local step at count what runs=0
+    local step at count what runs=0 gram=(gram "$store" --output margins --products --validation 5)
     rm -rf work && cp -r template work
-    run injected kill 0 gram "$store" --validation 5
+    run injected kill 0 "${gram[@]}"
     count=$(cat "$work_dir.count")
     rm -rf wanted && cp -r work/store/gram wanted
     step=$(((count + 2 * sample - 1) / (2 * sample)))
     for ((at = 1 + RANDOM % step; at <= count; at += step)); do
         rm -rf work && cp -r template work
-        run injected "$1" "$at" gram "$store" --validation 5
+        run injected "$1" "$at" "${gram[@]}"
         what=$([ "$status" -ne 0 ] && [ "$status" -ne 137 ] && echo "exit status $status")
         run dmstore verify work/store
         [ "$status" -eq 0 ] || what+="verify: $(cat "$stdout_file")"
-        run dmstore gram work/store --validation 5
+        run dmstore "${gram[@]}"
         [ "$status" -eq 0 ] || what+="the next run: $(cat "$stderr_file")"
-        what+=$(diff -r wanted work/store/gram | grep -vE '^Only in work/store/gram: [0-9a-f]{32}\.pairs$')
+        what+=$(diff -r wanted work/store/gram | grep -vE '^Only in work/store/gram: [0-9a-f]{32}\.(2\.products|pairs)$')
         runs=$((runs + 1))
         if [ -n "$what" ]; then
             fail "gram, $1" "call $at of $count: $what"

@@ -243,6 +243,39 @@ def pair_files():
     }
 
 
+def product_file(examples, ranges, singles, entries, file_bytes=None, version=1):
+    """entries: (fingerprint, total, width, shift, largest)"""
+    lists = b"".join(struct.pack("<QQ", *range_) for range_ in ranges) + pad(struct.pack(f"<{examples}I", *singles))
+    lists += b"".join(struct.pack("<QQqBBH4x", 7 if entry[2] else 0, *entry) for entry in entries)
+    sums = bytes(range(256)) * 8
+    sums = sums[: examples * sum(entry[2] for entry in entries)]
+    if file_bytes is None:
+        file_bytes = 128 + len(lists) + len(sums)
+    rows = sum(count for _, count in ranges)
+    head = b"DMSPRODS" + struct.pack(
+        "<Q16s10Q", version, bytes(range(16)), 9, examples, rows, 11, 12, len(ranges), file_bytes, 0, 3, len(entries)
+    )
+    return head.ljust(128, b"\0") + lists + sums
+
+
+def product_files():
+    ranges = [(0, 3), (5, 1), (2**64 - 2, 2)]
+    plain, none = (99, -1000, 2, 0, 0x3C00), (0, 0, 0, 0, 0)
+    return {
+        "seed-one-target": product_file(3, [(0, 5)], [5, 0, 2], [plain]),
+        "seed-several": product_file(40, ranges, [k % 7 for k in range(40)], [plain, none, (2**64 - 1, 2**52, 7, 52, 0x7BFF), plain]),
+        "no-models": product_file(1, [], [0], [plain]),
+        "no-targets": product_file(3, [(0, 5)], [5, 0, 2], []),
+        "cut-short": product_file(3, ranges, [5, 0, 2], [plain, plain])[:-40],
+        "width-of-eight": product_file(3, [(0, 5)], [5, 0, 2], [(99, -1000, 8, 0, 0x3C00)]),
+        "shift-too-large": product_file(3, [(0, 5)], [5, 0, 2], [(99, 0, 1, 53, 0x3C00)]),
+        "smallest-total": product_file(3, [(0, 5)], [5, 0, 2], [(99, -(2**63), 7, 0, 0x3C00)]),
+        "nothing-with-total": product_file(3, [(0, 5)], [5, 0, 2], [(0, 5, 0, 0, 0)]),
+        "targets-past-the-end": product_file(3, [(0, 5)], [5, 0, 2], [plain], 128 + 32 + 32 + 16),
+        "newer-version": product_file(3, [(0, 5)], [5, 0, 2], [plain], version=2),
+    }
+
+
 def main():
     corpora = {
         "block": blocks(),
@@ -253,6 +286,7 @@ def main():
         "jsonl": jsonl_rows(),
         "npy": npy_files(),
         "pairs": pair_files(),
+        "products": product_files(),
         "schema": schemas(),
         "state": records(),
     }

@@ -16,14 +16,14 @@
 #define LISTS_MAX (1u << 20)
 
 /* Everything that a reader relies on. */
-static void require_sound(const struct dms_pair_head *head, const struct dms_row_set *rows,
+static void require_sound(const struct dms_gram_head *head, const struct dms_row_set *rows,
                           const uint32_t *singles, const struct dms_pair_entry *entries)
 {
     size_t tile_ct = dms_pair_tile_ct((size_t)head->example_ct);
     uint64_t end = dms_pair_tiles_offset(head->example_ct, head->range_ct), row_ct = 0;
 
     for (size_t t = 0; t < tile_ct; t++) {
-        require(entries[t].offset == end && end % DMS_PAIR_ALIGNMENT == 0);
+        require(entries[t].offset == end && end % DMS_GRAM_ALIGNMENT == 0);
         end += entries[t].width * DMS_PAIR_TILE_CELLS;
     }
     require(end == head->file_bytes);
@@ -37,7 +37,7 @@ static void require_sound(const struct dms_pair_head *head, const struct dms_row
         require(singles[k] <= head->row_ct);
 }
 
-static void decode_lists(const struct dms_pair_head *head, const uint8_t *bytes)
+static void decode_lists(const struct dms_gram_head *head, const uint8_t *bytes)
 {
     size_t size = (size_t)dms_pair_lists_bytes(head->example_ct, head->range_ct);
     size_t tile_ct = dms_pair_tile_ct((size_t)head->example_ct);
@@ -62,15 +62,15 @@ static void decode_lists(const struct dms_pair_head *head, const uint8_t *bytes)
 
 static void fuzz(uint8_t *data, size_t size)
 {
-    uint8_t *lists = data + DMS_PAIR_HEAD_BYTES, again[DMS_PAIR_HEAD_BYTES];
-    size_t lists_bytes = size - DMS_PAIR_HEAD_BYTES;
-    struct dms_pair_head head;
+    uint8_t *lists = data + DMS_GRAM_HEAD_BYTES, again[DMS_GRAM_HEAD_BYTES];
+    size_t lists_bytes = size - DMS_GRAM_HEAD_BYTES;
+    struct dms_gram_head head;
     uint64_t needed;
 
     dms_store_u64(data + 120, dms_hash64(data, 120));
     if (dms_pair_head_decode(data, &head) != 0)
         return;
-    dms_pair_head_encode(&head, again);
+    dms_gram_head_encode(&head, again);
     require(memcmp(again, data, sizeof(again)) == 0);
     needed = dms_pair_lists_bytes(head.example_ct, head.range_ct);
     require(needed <= head.file_bytes);
@@ -82,5 +82,5 @@ static void fuzz(uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    return fuzz_copy(data, size, DMS_PAIR_HEAD_BYTES, fuzz);
+    return fuzz_copy(data, size, DMS_GRAM_HEAD_BYTES, fuzz);
 }

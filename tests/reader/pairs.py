@@ -10,45 +10,22 @@ import sys
 
 import numpy as np
 
-from reader import Cursor, FormatError, align, hash64, require
+from gram_file import GramFile
+from reader import FormatError, align, hash64, require
 
-HEAD_BYTES = 128
 TILE = 128
 WIDTHS = {1: "i1", 2: "<i2", 4: "<i4"}
 
 
-class Pairs:
+class Pairs(GramFile):
     def __init__(self, path):
-        with open(path, "rb") as file:
-            self.data = file.read()
-        self.decode_head()
-        self.decode_lists()
-
-    def decode_head(self):
-        head = self.data[:HEAD_BYTES]
-        require(len(head) == HEAD_BYTES and head[:8] == b"DMSPAIRS", "no head of a file of counts")
-        require(struct.unpack("<Q", head[120:])[0] == hash64(head[:120]), "the head does not have its hash")
-        fields = struct.unpack("<Q16sQQQ16sQQQ", head[8:96])
-        version, self.store_uuid, self.sequence, self.example_ct, self.row_ct = fields[:5]
-        self.digest, self.range_ct, file_bytes, self.lists_hash = fields[5:]
-        require(version == 1 and not any(head[96:120]), "the head has an unknown version, or bytes that are not zero")
-        require(file_bytes == len(self.data), f"the file has {len(self.data)} bytes, not {file_bytes}")
-
-    def decode_lists(self):
+        super().__init__(path, b"DMSPAIRS")
+        require(self.column_id == 0 and self.target_ct == 0, "the head has bytes that are not zero")
         side = -(-self.example_ct // TILE)
         tile_ct = side * (side + 1) // 2
-        entries_at = HEAD_BYTES + 16 * self.range_ct + align(4 * self.example_ct, 8)
-        self.tiles_at = align(entries_at + 16 * tile_ct, 64)
-        lists = self.data[HEAD_BYTES : self.tiles_at]
-        require(hash64(lists) == self.lists_hash, "the lists do not have their hash")
-        cursor = Cursor(lists, "lists")
-        self.ranges = [cursor.fields("QQ") for _ in range(self.range_ct)]
-        self.singles = np.array(cursor.fields(f"{self.example_ct}I"), dtype=np.int64)
-        self.entries = [struct.unpack_from("<QQ", self.data, entries_at + 16 * tile) for tile in range(tile_ct)]
-        ends = [first + count for first, count in self.ranges]
-        require(sum(count for _, count in self.ranges) == self.row_ct, "the ranges do not have all models")
-        require(all(first > end for (first, _), end in zip(self.ranges[1:], ends)), "the ranges are not in order")
-        require((self.singles <= self.row_ct).all(), "an example is in more models than there are")
+        self.tiles_at = align(self.entries_at + 16 * tile_ct, 64)
+        self.decode_rows(self.tiles_at)
+        self.entries = [struct.unpack_from("<QQ", self.data, self.entries_at + 16 * tile) for tile in range(tile_ct)]
 
     def tiles(self):
         """Numbers of tile row and column, and the tile's deviations."""
@@ -63,8 +40,8 @@ class Pairs:
 
     def counts(self):
         """The d x d matrix."""
-        total, models = int(self.singles.sum()), max(self.row_ct, 1)
-        offsets = np.array([total * int(n) // (self.example_ct * models) for n in self.singles])
+        total, models = sum(self.singles), max(self.row_ct, 1)
+        offsets = np.array([total * n // (self.example_ct * models) for n in self.singles])
         center = total * total // (self.example_ct**2 * models)
         counts = np.zeros((self.example_ct,) * 2, np.int64)
         for a, b, deviations in self.tiles():

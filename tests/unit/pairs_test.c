@@ -12,6 +12,7 @@
 #include "solver/gram_rows.h"
 #include "solver/pair_build.h"
 #include "solver/pair_counts.h"
+#include "tests/unit/flip.h"
 #include "tests/unit/tap.h"
 
 #include <stdlib.h>
@@ -477,7 +478,7 @@ static int write_counts(struct dms_pool *pool, const struct dms_packed_rows *row
 
     memcpy(description.store_uuid, uuid, sizeof uuid);
     if (rc == DMS_OK)
-        rc = dms_gram_writer_run(writer, &description, &build);
+        rc = dms_pairs_write(writer, &description, &build);
     dms_gram_writer_free(writer);
     return rc;
 }
@@ -504,16 +505,6 @@ static int read_counts(const struct dms_packed_rows *rows, bool *right)
     return rc;
 }
 
-static bool flip(long offset)
-{
-    FILE *file = fopen(path, "r+b");
-    int byte;
-    bool done = file && fseek(file, offset, SEEK_SET) == 0 && (byte = fgetc(file)) != EOF &&
-                fseek(file, offset, SEEK_SET) == 0 && fputc(byte ^ 0x10, file) != EOF;
-
-    return file && fclose(file) == 0 && done;
-}
-
 /* Every byte of head and lists, and some of each tile. */
 static void test_damage(const struct dms_packed_rows *rows, uint64_t file_bytes)
 {
@@ -523,10 +514,10 @@ static void test_damage(const struct dms_packed_rows *rows, uint64_t file_bytes)
     for (uint64_t at = 0; noticed && at < file_bytes; at += at < tiles_at ? 1 : 997) {
         int rc;
 
-        noticed = flip((long)at);
+        noticed = flip(path, (long)at);
         rc = read_counts(rows, &right);
         noticed &= rc == DMS_ERR_CORRUPT || rc == DMS_ERR_VERSION || rc == DMS_ERR_INVALID;
-        noticed &= strstr(dms_error_message(), path) != NULL && flip((long)at);
+        noticed &= strstr(dms_error_message(), path) != NULL && flip(path, (long)at);
         if (!noticed)
             diag("byte %" PRIu64 ": %d", at, rc);
     }

@@ -116,9 +116,11 @@ static int prepare(struct dms_solver_run *run)
 
     if (rc < 0)
         return rc;
-    run->thread_ct = dms_pool_threads(run->pool);
     run->saga_rows = choose_batch(run->problem);
     run->batch_rows = run->engine->largest_batch(run);
+    run->thread_ct = dms_block_thread_ct(run);
+    if (run->thread_ct > dms_pool_threads(run->pool))
+        run->thread_ct = dms_pool_threads(run->pool);
     run->scratch = dms_alloc(run->thread_ct, sizeof *run->scratch);
     if (!run->scratch)
         return DMS_ERR_NO_MEMORY;

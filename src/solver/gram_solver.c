@@ -68,12 +68,17 @@ static bool shares_matrix(const struct dms_problem *problem)
     return any;
 }
 
-uint64_t dms_gram_bytes(const struct dms_problem *problem, size_t target_ct, uint64_t memory_bytes,
-                        unsigned thread_ct)
+static size_t most_sets(unsigned thread_ct)
+{
+    return thread_ct < SETS ? thread_ct : SETS;
+}
+
+/* Of blocks of target_ct targets, with set_ct working sets. */
+static uint64_t block_bytes(const struct dms_problem *problem, size_t target_ct,
+                            uint64_t memory_bytes, size_t set_ct)
 {
     uint64_t lanes = (target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
     uint64_t shared = shares_matrix(problem) ? dms_gram_shared_bytes(problem) : 0;
-    uint64_t set_ct = thread_ct < SETS ? thread_ct : SETS;
     uint64_t own = problem->self ? dms_gram_own_bytes(problem, memory_bytes, set_ct) : 0;
     uint64_t sets = set_ct * dms_working_set_bytes(largest_set(problem, memory_bytes));
     uint64_t sources = problem->source_bytes
@@ -83,10 +88,22 @@ uint64_t dms_gram_bytes(const struct dms_problem *problem, size_t target_ct, uin
     return lanes * target_bytes(problem) + (shared > own ? shared : own) + sets + sources;
 }
 
+uint64_t dms_gram_least_bytes(const struct dms_problem *problem, uint64_t memory_bytes)
+{
+    return block_bytes(problem, 1, memory_bytes, 1);
+}
+
+uint64_t dms_gram_most_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
+                             unsigned thread_ct)
+{
+    uint64_t all = block_bytes(problem, problem->target_ct, memory_bytes, most_sets(thread_ct));
+
+    return all < memory_bytes ? all : memory_bytes;
+}
+
 static uint64_t needed_bytes(const struct dms_gram_run *run, size_t tile_ct)
 {
-    return dms_gram_bytes(run->problem, tile_ct * DMS_LANES, run->control->memory_bytes,
-                          dms_pool_threads(run->pool));
+    return block_bytes(run->problem, tile_ct * DMS_LANES, run->control->memory_bytes, run->set_ct);
 }
 
 static bool tiles_fit(const void *context, uint64_t tile_ct)
@@ -96,12 +113,20 @@ static bool tiles_fit(const void *context, uint64_t tile_ct)
     return needed_bytes(run, (size_t)tile_ct) <= run->control->memory_bytes;
 }
 
+/* Fewer threads solve where more would leave no room for a block: for the least, or for those that
+ * the fit had on another machine. */
 static int choose_block(struct dms_gram_run *run)
 {
     const struct dms_problem *problem = run->problem;
     size_t all = (problem->target_ct + DMS_LANES - 1) / DMS_LANES;
-    size_t tile_ct = (size_t)dms_largest_fitting(all, tiles_fit, run);
+    size_t tile_ct = (size_t)dms_solve_saved_tiles(run->control);
+    bool saved = tile_ct > 0 && tile_ct <= all;
 
+    run->set_ct = most_sets(dms_pool_threads(run->pool));
+    while (run->set_ct > 1 && !tiles_fit(run, saved ? tile_ct : 1))
+        run->set_ct--;
+    if (!saved || !tiles_fit(run, tile_ct))
+        tile_ct = (size_t)dms_largest_fitting(all, tiles_fit, run);
     if (tile_ct == 0)
         return dms_fail(DMS_ERR_INVALID,
                         "the gram solver keeps %zu x %zu numbers in memory and needs %" PRIu64
@@ -109,7 +134,7 @@ static int choose_block(struct dms_gram_run *run)
                         problem->example_ct, problem->example_ct,
                         needed_bytes(run, 1) / 1048576 + 1, run->control->memory_bytes / 1048576);
     run->block_ct = (all + tile_ct - 1) / tile_ct;
-    /* Blocks of about one size. */
+    /* Blocks of about one size, which those of a fit that goes on are already. */
     run->block_targets = (all + run->block_ct - 1) / run->block_ct * DMS_LANES;
     return DMS_OK;
 }
@@ -384,7 +409,6 @@ static int prepare(struct dms_gram_run *run)
     if (rc < 0)
         return rc;
     run->set_limit = largest_set(problem, run->control->memory_bytes);
-    run->set_ct = dms_pool_threads(run->pool) < SETS ? dms_pool_threads(run->pool) : SETS;
     run->sets = dms_alloc(run->set_ct, sizeof *run->sets);
     return run->sets ? DMS_OK : DMS_ERR_NO_MEMORY;
 }
@@ -428,14 +452,7 @@ int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_con
     if (rc < 0)
         goto out;
     tell_division(&run);
-    if (control->state) {
-        struct dms_cursor peek = cursor;
-
-        first_block = dms_cursor_u64(&peek);
-        if (peek.bad || first_block >= run.block_ct)
-            rc = dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
-                                            "resume with the same memory");
-    }
+    rc = dms_solve_first_block(control, run.block_ct, &first_block);
     /* Before anything else takes memory: that is what counting may use. */
     if (rc == DMS_OK && shares_matrix(problem))
         rc = dms_gram_count_pairs(&run);

@@ -96,6 +96,16 @@ int dms_solve_save(const struct dms_solve_control *control,
                    void (*encode)(const void *context, struct dms_encoder *encoder),
                    const void *context);
 
+/* What is saved of a block begins with its number, its first target and how many it has. A fit that
+ * goes on has the blocks it had, whatever the machine: the tiles of DMS_LANES targets of one; 0:
+ * there is no state. */
+uint64_t dms_solve_saved_tiles(const struct dms_solve_control *control);
+
+/* The block that a fit begins with, of block_ct: that of its state, else the first. CONFLICT: the
+ * state is of another division. */
+int dms_solve_first_block(const struct dms_solve_control *control, uint64_t block_ct,
+                          uint64_t *index);
+
 /* The largest number up to `most` that `fits`, where all below one that fits do, too; 0: none is.
  */
 uint64_t dms_largest_fitting(uint64_t most, bool (*fits)(const void *context, uint64_t number),

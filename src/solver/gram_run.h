@@ -24,6 +24,7 @@ struct dms_gram_run {
     struct dms_pair_counts *counts[DMS_ROLE_CT];
     size_t block_targets;
     uint64_t block_ct;
+    uint64_t work_bytes; /* for solving a block, beside what is there all the time */
 };
 
 enum dms_gram_stage { DMS_GRAM_PATH, DMS_GRAM_REFIT };
@@ -72,9 +73,18 @@ int dms_gram_count_pairs(struct dms_gram_run *run);
 int dms_gram_solve_shared(struct dms_gram_block *block);
 int dms_gram_solve_own(struct dms_gram_block *block);
 
-/* Bytes that either takes at most, beside what the block holds. */
+/* ---- memory that either takes, beside what is there all the time ---- */
+
 uint64_t dms_gram_shared_bytes(const struct dms_problem *problem);
+
+/* Tiles of lanes in work at a time, one a thread at most, and tiles of targets whose outputs are
+ * read at a time: no fewer. */
+struct dms_gram_own_size {
+    size_t tile_ct, window_ct;
+};
+/* That of set_ct threads, where memory is no matter. */
+struct dms_gram_own_size dms_gram_own_largest(size_t set_ct);
 uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
-                            size_t tile_ct);
+                            const struct dms_gram_own_size *size);
 
 #endif

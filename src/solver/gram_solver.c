@@ -73,19 +73,42 @@ static size_t most_sets(unsigned thread_ct)
     return thread_ct < SETS ? thread_ct : SETS;
 }
 
-/* Of blocks of target_ct targets, with set_ct working sets. */
-static uint64_t block_bytes(const struct dms_problem *problem, size_t target_ct,
-                            uint64_t memory_bytes, size_t set_ct)
+/* What is there all the time with blocks of target_ct targets: they, working sets, sources. */
+static uint64_t kept_bytes(const struct dms_problem *problem, size_t target_ct,
+                           uint64_t memory_bytes, size_t set_ct)
 {
     uint64_t lanes = (target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
-    uint64_t shared = shares_matrix(problem) ? dms_gram_shared_bytes(problem) : 0;
-    uint64_t own = problem->self ? dms_gram_own_bytes(problem, memory_bytes, set_ct) : 0;
     uint64_t sets = set_ct * dms_working_set_bytes(largest_set(problem, memory_bytes));
     uint64_t sources = problem->source_bytes
                            ? problem->source_bytes(problem->context, target_ct, DMS_PASS_ROWS)
                            : 0;
 
-    return lanes * target_bytes(problem) + (shared > own ? shared : own) + sets + sources;
+    return lanes * target_bytes(problem) + sets + sources;
+}
+
+/* What solving them takes beside: first those that share the matrix, then the others, of which
+ * `own` are in work at a time. */
+static uint64_t work_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
+                           struct dms_gram_own_size own)
+{
+    uint64_t shared = shares_matrix(problem) ? dms_gram_shared_bytes(problem) : 0;
+    uint64_t others = dms_gram_own_bytes(problem, memory_bytes, &own);
+
+    return shared > others ? shared : others;
+}
+
+/* Any target may be one of the others, as soon as an output is not finite: there must be room for
+ * some, and they take what there is. Where they are all known to be (self), every thread has some.
+ */
+static uint64_t block_bytes(const struct dms_problem *problem, size_t target_ct,
+                            uint64_t memory_bytes, size_t set_ct)
+{
+    struct dms_gram_own_size own = dms_gram_own_largest(set_ct);
+
+    if (!problem->self)
+        own = (struct dms_gram_own_size){1, 1};
+    return kept_bytes(problem, target_ct, memory_bytes, set_ct) +
+           work_bytes(problem, memory_bytes, own);
 }
 
 uint64_t dms_gram_least_bytes(const struct dms_problem *problem, uint64_t memory_bytes)
@@ -96,7 +119,9 @@ uint64_t dms_gram_least_bytes(const struct dms_problem *problem, uint64_t memory
 uint64_t dms_gram_most_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
                              unsigned thread_ct)
 {
-    uint64_t all = block_bytes(problem, problem->target_ct, memory_bytes, most_sets(thread_ct));
+    size_t set_ct = most_sets(thread_ct);
+    uint64_t all = kept_bytes(problem, problem->target_ct, memory_bytes, set_ct) +
+                   work_bytes(problem, memory_bytes, dms_gram_own_largest(set_ct));
 
     return all < memory_bytes ? all : memory_bytes;
 }
@@ -136,6 +161,9 @@ static int choose_block(struct dms_gram_run *run)
     run->block_ct = (all + tile_ct - 1) / tile_ct;
     /* Blocks of about one size, which those of a fit that goes on are already. */
     run->block_targets = (all + run->block_ct - 1) / run->block_ct * DMS_LANES;
+    run->work_bytes =
+        run->control->memory_bytes -
+        kept_bytes(problem, run->block_targets, run->control->memory_bytes, run->set_ct);
     return DMS_OK;
 }
 

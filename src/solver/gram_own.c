@@ -81,6 +81,14 @@ static size_t pair_capacity(uint64_t memory_bytes, size_t example_ct)
     return capacity < example_ct ? capacity : example_ct;
 }
 
+/* What counting the pairs of a working set takes: all of them, where it is not kept. */
+static uint64_t counting_bytes(uint64_t size, uint64_t capacity)
+{
+    uint64_t counts = size > capacity ? size * size * sizeof(uint32_t) : 0;
+
+    return counts + dms_mask_columns_count_bytes((size_t)size);
+}
+
 struct dms_gram_own_size dms_gram_own_largest(size_t set_ct)
 {
     return (struct dms_gram_own_size){set_ct, WINDOW_TILES * set_ct};
@@ -95,7 +103,8 @@ uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_b
     uint64_t lane = dms_gram_target_bytes(example_ct) + sizeof(double) * (3 * example_ct + row_ct) +
                     capacity * capacity * sizeof(uint32_t) + 2 * sizeof(uint32_t) * example_ct;
     uint64_t tile = DMS_LANES * (lane + sizeof(double) * (ROWS + 2 * example_ct)) +
-                    sizeof(double) * row_ct + dms_lane_variant_get()->f64->workspace_bytes;
+                    sizeof(double) * row_ct +
+                    counting_bytes(dms_gram_largest_set(problem, memory_bytes), capacity);
 
     return dms_mask_words_bytes(example_ct, row_ct) +
            dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) +

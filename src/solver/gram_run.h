@@ -77,7 +77,11 @@ int dms_gram_measure_matrices(const struct dms_gram_run *run, uint64_t *wide_byt
 int dms_gram_solve_shared(struct dms_gram_block *block);
 int dms_gram_solve_own(struct dms_gram_block *block);
 
-/* ---- memory that either takes, beside what is there all the time ---- */
+/* ---- memory: what either takes beside what is there all the time ---- */
+
+/* The largest working set, which may depend on the memory but not on the threads: results would
+ * depend on them. */
+size_t dms_gram_largest_set(const struct dms_problem *problem, uint64_t memory_bytes);
 
 /* Without what dms_gram_measure_matrices finds. */
 uint64_t dms_gram_shared_bytes(const struct dms_problem *problem, size_t set_ct);

@@ -37,9 +37,7 @@ static bool set_fits(const void *memory_bytes, uint64_t size)
     return dms_working_set_bytes((size_t)size) <= *(const uint64_t *)memory_bytes / SET_SHARE;
 }
 
-/* The largest working set, which may depend on the memory but not on the threads: results would
- * depend on them. */
-static size_t largest_set(const struct dms_problem *problem, uint64_t memory_bytes)
+size_t dms_gram_largest_set(const struct dms_problem *problem, uint64_t memory_bytes)
 {
     uint64_t size = dms_largest_fitting(problem->example_ct, set_fits, &memory_bytes);
 
@@ -86,7 +84,7 @@ static uint64_t kept_bytes(const struct demand *demand, size_t target_ct)
 {
     const struct dms_problem *problem = demand->problem;
     uint64_t lanes = (target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
-    uint64_t set = dms_working_set_bytes(largest_set(problem, demand->memory_bytes));
+    uint64_t set = dms_working_set_bytes(dms_gram_largest_set(problem, demand->memory_bytes));
     uint64_t sources = problem->source_bytes
                            ? problem->source_bytes(problem->context, target_ct, DMS_PASS_ROWS)
                            : 0;
@@ -486,7 +484,7 @@ static int prepare(struct dms_gram_run *run)
         rc = count_pairs(run);
     if (rc < 0)
         return rc;
-    run->set_limit = largest_set(run->problem, run->control->memory_bytes);
+    run->set_limit = dms_gram_largest_set(run->problem, run->control->memory_bytes);
     run->sets = dms_alloc(run->set_ct, sizeof *run->sets);
     return run->sets ? DMS_OK : DMS_ERR_NO_MEMORY;
 }

@@ -285,6 +285,11 @@ static int get_file(struct gram_job *job, struct dms_pair_counts **counts)
     struct dms_gram_writer *writer = NULL;
     int rc;
 
+    if (dms_snapshot_is_manifest(job->snapshot))
+        return dms_fail(DMS_ERR_PERMISSION,
+                        "a manifest is for reading, and its store has no counts of these models: "
+                        "count in store '%s' itself",
+                        dms_snapshot_path(job->snapshot));
     do {
         rc = dms_gram_writer_create(job->path, &writer);
         if (rc == DMS_ERR_BUSY && wait_for_other(job) < 0)

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "solver/gram.h"
 #include "solver/pair_counts_parts.h"
+#include "store/snapshot.h"
 
 #define DIGEST_CT (DMS_DIGEST_TEXT_BYTES - 1)
 
@@ -74,8 +75,7 @@ static int visit_names(const char *store_path, int (*choose)(const struct dirent
     if (!directory)
         return DMS_ERR_NO_MEMORY;
     entry_ct = scandir(directory, &entries, choose, alphasort);
-    /* A manifest is no directory, and has no files. */
-    if (entry_ct < 0 && errno != ENOENT && errno != ENOTDIR)
+    if (entry_ct < 0 && errno != ENOENT)
         rc = dms_fail_errno("cannot read directory '%s'", directory);
     for (int i = 0; i < entry_ct; i++) {
         char *path = rc == DMS_OK ? dms_path_join(directory, entries[i]->d_name) : NULL;
@@ -97,6 +97,14 @@ int dms_gram_each(const char *store_path,
                   int (*visit)(void *context, const char *path, const char *digest), void *context)
 {
     return visit_names(store_path, choose_files, visit, context);
+}
+
+/* Whether a path is that of a file, and so of a manifest. */
+static bool is_file(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
 /* ---- lists ---- */
@@ -161,8 +169,13 @@ int dms_gram_files(const char *path, bool check,
                    int (*tell)(void *context, const struct dms_gram_file *file), void *context)
 {
     struct listing listing = {.check = check, .tell = tell, .context = context};
+    dms_snapshot *snapshot = NULL;
+    int rc = is_file(path) ? dms_snapshot_open(path, &snapshot) : DMS_OK;
 
-    return dms_gram_each(path, list_file, &listing);
+    if (rc == DMS_OK)
+        rc = dms_gram_each(snapshot ? dms_snapshot_path(snapshot) : path, list_file, &listing);
+    dms_snapshot_close(snapshot);
+    return rc;
 }
 
 /* ---- removal ---- */
@@ -218,8 +231,14 @@ int dms_gram_remove_leftovers(const char *store_path)
 int dms_gram_remove(const char *path, const char *digest, uint64_t *removed_bytes)
 {
     struct removal removal = {.digest = digest};
-    int rc = visit_names(path, choose_all, remove_file, &removal);
+    int rc;
 
+    if (is_file(path))
+        return dms_fail(DMS_ERR_PERMISSION,
+                        "'%s' is a manifest, which is for reading: remove counts of pairs in the "
+                        "store itself",
+                        path);
+    rc = visit_names(path, choose_all, remove_file, &removal);
     if (rc == DMS_OK && digest && removal.file_ct == 0)
         rc = dms_fail(DMS_ERR_NOT_FOUND, "store '%s' has no counts of row set %s", path, digest);
     if (rc == DMS_OK && removed_bytes)

@@ -83,6 +83,9 @@ int dms_gram_solve_own(struct dms_gram_block *block);
  * depend on them. */
 size_t dms_gram_largest_set(const struct dms_problem *problem, uint64_t memory_bytes);
 
+/* Of counts of pairs that are not pages of a file: these are there all the time. */
+uint64_t dms_gram_counts_bytes(const struct dms_problem *problem);
+
 /* Without what dms_gram_measure_matrices finds. */
 uint64_t dms_gram_shared_bytes(const struct dms_problem *problem, size_t set_ct);
 

@@ -37,15 +37,20 @@ uint64_t dms_gram_shared_bytes(const struct dms_problem *problem, size_t set_ct)
     uint64_t solving = dms_gram_matrix_bytes(example_ct) +
                        DMS_GRAM_BATCH * dms_gram_target_bytes(example_ct) +
                        (3 * sizeof(double) + set_ct * 2 * sizeof(uint32_t)) * (uint64_t)example_ct;
-    uint64_t counts, counting;
+    uint64_t counting = 0;
 
-    /* Kept counts are pages of a file. */
-    if (problem->pair_counts)
-        return solving;
-    counts = dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
-             dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]);
-    counting = dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
-    return counts + (counting > solving ? counting : solving);
+    if (!problem->pair_counts)
+        counting = dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
+                   dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
+    return counting > solving ? counting : solving;
+}
+
+uint64_t dms_gram_counts_bytes(const struct dms_problem *problem)
+{
+    if (problem->pair_counts && !problem->counts_in_memory)
+        return 0;
+    return dms_pair_counts_tile_bytes(problem->example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
+           dms_pair_counts_tile_bytes(problem->example_ct, problem->row_ct[DMS_ROLE_VALIDATION]);
 }
 
 /* ---- masks ---- */

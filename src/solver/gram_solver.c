@@ -79,7 +79,8 @@ struct demand {
     uint64_t wide_bytes; /* of the matrix, as far as it is known */
 };
 
-/* What is there all the time with blocks of target_ct targets: they, working sets, sources. */
+/* What is there all the time with blocks of target_ct targets: they, working sets, sources, and
+ * counts of pairs. */
 static uint64_t kept_bytes(const struct demand *demand, size_t target_ct)
 {
     const struct dms_problem *problem = demand->problem;
@@ -88,8 +89,9 @@ static uint64_t kept_bytes(const struct demand *demand, size_t target_ct)
     uint64_t sources = problem->source_bytes
                            ? problem->source_bytes(problem->context, target_ct, DMS_PASS_ROWS)
                            : 0;
+    uint64_t counts = shares_matrix(problem) ? dms_gram_counts_bytes(problem) : 0;
 
-    return lanes * target_bytes(problem) + demand->set_ct * set + sources;
+    return lanes * target_bytes(problem) + demand->set_ct * set + sources + counts;
 }
 
 /* What solving them takes beside: first those that share the matrix, then the others, of which

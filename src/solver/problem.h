@@ -66,6 +66,7 @@ struct dms_problem {
      * counts that are kept somewhere, for dms_gram_solve. NULL: it counts them itself. */
     int (*pair_counts)(void *pair_context, enum dms_role role, struct dms_pool *pool,
                        struct dms_pair_counts **counts);
+    bool counts_in_memory; /* they are, or may be, where else they are pages of a file */
     void *pair_context;
 };
 

@@ -320,11 +320,18 @@ dmstore create wide --examples 3000 --output y:2:f32 >/dev/null
 dmstore sample --examples 3000 --alpha 0.5 --seed 3 --count 120 -o wide.npy >/dev/null
 python <<<'np.save("wide_outputs.npy", np.random.default_rng(1).normal(size=(120, 2)).astype(np.float32))'
 dmstore ingest wide --masks wide.npy --output y=wide_outputs.npy >/dev/null
-wide=(wide --output y --lambdas 3 --lambda-min-ratio 0.5 --memory 24M)
-check "many examples and little memory" dmstore fit "${wide[@]}" --name little
+wide=(--output y --lambdas 3 --lambda-min-ratio 0.5)
+check "many examples and little memory" dmstore fit wide "${wide[@]}" --memory 24M --name little
 check_printed "are for SAGA" "solver       saga (gram needs"
 check_error "not for gram" 1 "the gram solver keeps 3000 x 3000 numbers in memory" \
-    dmstore fit "${wide[@]}" --name none --solver gram
+    dmstore fit wide "${wide[@]}" --memory 24M --name none --solver gram
+dmstore snapshot wide -o wide.manifest >/dev/null
+check "where counts would be kept" dmstore fit wide "${wide[@]}" --memory 36M --name kept -o kept.dmfit
+check_printed "the matrix fits" "solver       gram (the"
+check "by way of a manifest they would be in memory" dmstore fit wide.manifest "${wide[@]}" --memory 36M --name kept -o memory.dmfit
+check_printed "too" "solver       saga (gram needs"
+check "where there is room for them" dmstore fit wide.manifest "${wide[@]}" --memory 48M --name kept -o room.dmfit
+check_printed "they are made" "solver       gram (the"
 printf x >>"$(ls base/gram/*.pairs | head -n 1)"
 check_error "counts that are damaged are no counts" 1 "remove it with 'dmstore gram --remove'" \
     dmstore fit base "${both[@]}" --name damaged --solver gram

@@ -458,8 +458,8 @@ static void tell_division(const struct dms_gram_run *run)
         control->divided(control->context, &placement);
 }
 
-/* Counts, before anything else takes memory: that is what counting may use. They tell how large the
- * matrix is: blocks may have to be smaller for it. */
+/* Counts, before anything else takes memory: that is what counting may use. The counts tell how
+ * large the matrix is, and blocks may have to be smaller for it. */
 static int count_pairs(struct dms_gram_run *run)
 {
     uint64_t block_ct = run->block_ct;

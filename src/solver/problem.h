@@ -82,7 +82,8 @@ struct dms_solve_control {
     uint64_t max_epochs;                /* of a stage of a block of targets */
     dms_fit_progress_function progress; /* may be NULL; called after every pass */
     int (*result)(void *context, const struct dms_fitted_target *target);
-    /* May be NULL. The fields of *placement that tell how the problem is divided are filled in. */
+    /* May be NULL; called once or, where blocks become smaller, twice. The fields of *placement
+     * that tell how the problem is divided are filled in. */
     void (*divided)(void *context, const struct dms_fit_placement *placement);
     /* May be NULL. Keeps the state of the block in work, replacing what was kept; `block` counts
      * the blocks that are done. */

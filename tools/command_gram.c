@@ -91,7 +91,7 @@ static void print_counted(const struct request *request, const struct counted *c
 
     printf("%s: %" PRIu64 " model%s, %s, %s: ", counted->role, result->row_ct,
            tool_plural(result->row_ct), counted->digest,
-           tool_human_bytes(result->file_bytes, bytes));
+           result->file_bytes > 0 ? tool_human_bytes(result->file_bytes, bytes) : "not kept");
     if (result->origin == DMS_GRAM_FOUND) {
         puts("was there");
         return;
@@ -207,6 +207,8 @@ static int count_set(const struct request *request, dms_snapshot *snapshot, cons
 
     *counted = (struct counted){.role = role};
     dms_row_set_digest_text(rows, counted->digest);
+    /* An array can be written even where nothing can be kept. */
+    options.keep = request->array_path ? DMS_GRAM_KEEP_IF_POSSIBLE : DMS_GRAM_KEEP;
     options.progress = progress_update;
     options.progress_context = &progress;
     progress_begin(&progress, name, PROGRESS_ROWS);
@@ -436,7 +438,7 @@ static int remove_files(const struct request *request)
     return 0;
 }
 
-/* For both the path must be that of a store. */
+/* For both the path must be that of a store or a manifest. */
 static int keep_house(const struct request *request)
 {
     dms_snapshot *snapshot = NULL;

@@ -53,9 +53,11 @@ DMS_API void dms_row_sets_free(struct dms_row_sets *sets);
 /* ---- counting ---- */
 
 enum dms_gram_keep {
-    DMS_GRAM_KEEP,             /* in the store, or fail */
-    DMS_GRAM_KEEP_IF_POSSIBLE, /* in memory where the store cannot be written, or has no space */
-    DMS_GRAM_MEMORY,           /* in memory, unless the file is there */
+    DMS_GRAM_KEEP, /* in the store, or fail */
+    /* In memory where the store cannot be written, or has no space, or the snapshot is a manifest:
+     * that is for reading. */
+    DMS_GRAM_KEEP_IF_POSSIBLE,
+    DMS_GRAM_MEMORY, /* in memory, unless the file is there */
 };
 
 struct dms_gram_options {
@@ -103,9 +105,9 @@ typedef struct dms_gram dms_gram;
  * The snapshot may be closed before the counts. NOT_FOUND: a model of the row set is gone;
  * CONFLICT: its masks are not those of the digest; INVALID: 2^32 models or more, or a memory that
  * not even a part of the counts fits (the message says how much it takes); CORRUPT: a file, or a
- * tile of it, is damaged; PERMISSION, NO_SPACE: the file cannot be kept; INTERRUPTED: `progress`
- * asked for it. Of CUDA devices, UNSUPPORTED: there is none, or it cannot be used; NO_MEMORY: its
- * memory does not suffice; IO: it was lost. What was begun does not stay.
+ * tile of it, is damaged; PERMISSION (of a manifest always), NO_SPACE: the file cannot be kept;
+ * INTERRUPTED: `progress` asked for it. Of CUDA devices, UNSUPPORTED: there is none, or it cannot
+ * be used; NO_MEMORY: its memory does not suffice; IO: it was lost. What was begun does not stay.
  */
 DMS_API int dms_gram_open(dms_snapshot *snapshot, const struct dms_row_set *rows,
                           const struct dms_gram_options *options, dms_gram **gram,
@@ -183,16 +185,17 @@ struct dms_gram_file {
     uint64_t bytes;
 };
 
-/* Tells of all files of counts and products of the store directory `path`, in the order of their
- * names; ends early with what `tell` returns unless that is 0. `check`: all of them is checked, not
- * only what they say of themselves. */
+/* Tells of all files of counts and products of the store directory `path`, or of the store of a
+ * manifest, in the order of their names; ends early with what `tell` returns unless that is 0.
+ * `check`: all of them is checked, not only what they say of themselves. */
 DMS_API int dms_gram_files(const char *path, bool check,
                            int (*tell)(void *context, const struct dms_gram_file *file),
                            void *context);
 
 /* Removes the files of a digest (NULL: all files, damaged ones and what crashed writers left
  * included) of the store directory `path`. Processes that have one open go on with it. NOT_FOUND:
- * there is no file of this digest. *removed_bytes (may be NULL): what they took. */
+ * there is no file of this digest; PERMISSION: `path` is a manifest, which is for reading.
+ * *removed_bytes (may be NULL): what they took. */
 DMS_API int dms_gram_remove(const char *path, const char *digest, uint64_t *removed_bytes);
 
 DMS_END_DECLS

@@ -157,7 +157,8 @@ struct dms_fit_placement {
 struct dms_fit_hooks {
     dms_fit_progress_function
         progress; /* may be NULL; called after every pass, in the caller's thread */
-    /* May be NULL; called once, when the blocks are known. *placement is valid during the call. */
+    /* May be NULL; called when the blocks are known, and again should counts of pairs show that
+     * they must be smaller. *placement is valid during the call. */
     void (*placement)(void *context, const struct dms_fit_placement *placement);
     /* Called with every finished target, in no order; fails the fit when it returns an error. */
     int (*result)(void *context, const struct dms_fitted_target *target);

@@ -26,6 +26,9 @@
 #define SAGA_ROWS 2
 /* Floats cannot be relied on for gaps below this. */
 #define FLOAT_TOLERANCE 1e-6
+/* Scratch of threads takes this part of the memory at most, and is for so many. */
+#define SCRATCH_SHARE 8
+#define SCRATCHES 64
 
 size_t dms_block_real_bytes(const struct dms_problem *problem)
 {
@@ -46,12 +49,24 @@ static uint64_t tile_bytes(const struct dms_solver_run *run, bool with_table)
            DMS_LANES * dms_target_path_bytes(problem);
 }
 
+static uint64_t scratch_bytes(const struct dms_solver_run *run)
+{
+    return DMS_LANES * sizeof(double) * (4 * (uint64_t)run->batch_rows + run->problem->example_ct);
+}
+
+unsigned dms_block_thread_ct(const struct dms_solver_run *run)
+{
+    uint64_t thread_ct = run->control->memory_bytes / SCRATCH_SHARE / scratch_bytes(run);
+
+    return thread_ct < 1 ? 1 : thread_ct < SCRATCHES ? (unsigned)thread_ct : SCRATCHES;
+}
+
 uint64_t dms_block_bytes(const struct dms_solver_run *run, uint64_t tile_ct, bool with_table)
 {
     const struct dms_problem *problem = run->problem;
     uint64_t lanes = DMS_LANES * sizeof(double);
     uint64_t example_ct = problem->example_ct;
-    uint64_t scratch = (uint64_t)run->thread_ct * lanes * (4 * run->batch_rows + example_ct);
+    uint64_t scratch = dms_block_thread_ct(run) * scratch_bytes(run);
     /* Penalties of both precisions for two designs. */
     uint64_t shared = scratch + 4 * lanes * example_ct;
     uint64_t sources =

@@ -29,7 +29,7 @@ struct dms_solver_run {
     const struct dms_solve_control *control;
     const struct dms_engine *engine;
     struct dms_pool *pool;
-    unsigned thread_ct;
+    unsigned thread_ct;                      /* that take tiles */
     uint32_t saga_rows;                      /* of a batch of SAGA */
     uint32_t batch_rows;                     /* of a batch at most */
     bool with_table;                         /* there is room for SAGA's table */
@@ -68,6 +68,10 @@ enum dms_method dms_block_choose_method(const struct dms_block *block);
 
 /* Solves all targets; then every path's model, gap and flags are final. */
 int dms_block_solve(struct dms_block *block);
+
+/* Threads that there is scratch for, however many there are: what fits beside it, on which blocks
+ * and methods depend, is the same on every machine. */
+unsigned dms_block_thread_ct(const struct dms_solver_run *run);
 
 /* Bytes of the host that blocks of tile_ct tiles need in the stage that needs most, with or without
  * room for SAGA's table, with the sources and the share that is for polishing. */

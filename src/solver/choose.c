@@ -9,20 +9,11 @@
 #include "base/thread.h"
 #include "solver/gram_solver.h"
 
-/* What the gram solver takes with the largest blocks of targets that fit. */
-static uint64_t gram_bytes(const struct dms_problem *problem, const struct dms_fit_options *options,
-                           unsigned thread_ct)
-{
-    uint64_t all = dms_gram_bytes(problem, problem->target_ct, options->memory_bytes, thread_ct);
-
-    return all < options->memory_bytes ? all : options->memory_bytes;
-}
-
 void dms_solver_choose(const struct dms_problem *problem, const struct dms_fit_options *options,
                        struct dms_solver_choice *choice)
 {
     unsigned thread_ct = options->thread_ct > 0 ? options->thread_ct : dms_processor_ct();
-    uint64_t least = dms_gram_bytes(problem, 1, options->memory_bytes, thread_ct);
+    uint64_t least = dms_gram_least_bytes(problem, options->memory_bytes);
     bool fits = least <= options->memory_bytes;
 
     *choice = (struct dms_solver_choice){.solver = options->solver};
@@ -40,5 +31,5 @@ void dms_solver_choose(const struct dms_problem *problem, const struct dms_fit_o
         snprintf(choice->reason, sizeof choice->reason, "the Gram matrix fits the memory");
     }
     if (choice->solver == DMS_SOLVER_GRAM)
-        choice->memory_bytes = gram_bytes(problem, options, thread_ct);
+        choice->memory_bytes = dms_gram_most_bytes(problem, options->memory_bytes, thread_ct);
 }

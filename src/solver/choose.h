@@ -14,7 +14,7 @@ struct dms_solver_choice {
 
 /* Both find the same solutions. Coordinate descent on the Gram matrix reads the models once, where
  * SAGA reads them some hundred times: it is taken wherever its matrix fits the memory, unless a
- * graphics card is asked for. */
+ * graphics card is asked for. The choice does not depend on the threads: a fit goes on with any. */
 void dms_solver_choose(const struct dms_problem *problem, const struct dms_fit_options *options,
                        struct dms_solver_choice *choice);
 

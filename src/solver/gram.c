@@ -251,9 +251,11 @@ static int get_file(struct gram_job *job, struct dms_pair_counts **counts)
 {
     const struct dms_gram_options *options = job->options;
     struct dms_gram_writer *writer = NULL;
-    int rc = dms_gram_writer_wait(job->path, job->rows->row_ct, options->progress,
-                                  options->progress_context, &writer);
+    int rc = dms_gram_check_writable(job->snapshot);
 
+    if (rc == DMS_OK)
+        rc = dms_gram_writer_wait(job->path, job->rows->row_ct, options->progress,
+                                  options->progress_context, &writer);
     if (rc < 0)
         return rc;
     /* Whoever had the lock before may have made it. */

@@ -37,6 +37,9 @@ int dms_gram_each(const char *store_path,
                   int (*visit)(void *context, const char *path, const struct dms_gram_name *name),
                   void *context);
 
+/* PERMISSION: the snapshot is of a manifest, which is for reading. */
+int dms_gram_check_writable(const dms_snapshot *snapshot);
+
 /* Removes a file for good. */
 int dms_gram_remove_file(const char *path);
 

@@ -19,6 +19,7 @@
 #include "solver/gram.h"
 #include "solver/pair_counts_parts.h"
 #include "solver/products_file.h"
+#include "store/snapshot.h"
 
 #define DIGEST_CT (DMS_DIGEST_TEXT_BYTES - 1)
 
@@ -93,8 +94,7 @@ static int visit_names(const char *store_path,
     if (!directory)
         return DMS_ERR_NO_MEMORY;
     entry_ct = scandir(directory, &entries, choose_names, alphasort);
-    /* A manifest is no directory, and has no files. */
-    if (entry_ct < 0 && errno != ENOENT && errno != ENOTDIR)
+    if (entry_ct < 0 && errno != ENOENT)
         rc = dms_fail_errno("cannot read directory '%s'", directory);
     for (int i = 0; i < entry_ct; i++) {
         char *path = rc == DMS_OK ? dms_path_join(directory, entries[i]->d_name) : NULL;
@@ -130,6 +130,14 @@ int dms_gram_each(const char *store_path,
     struct finished finished = {visit, context};
 
     return visit_names(store_path, visit_finished, &finished);
+}
+
+/* Whether a path is that of a file, and so of a manifest. */
+static bool is_file(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
 /* ---- lists ---- */
@@ -226,11 +234,26 @@ int dms_gram_files(const char *path, bool check,
                    int (*tell)(void *context, const struct dms_gram_file *file), void *context)
 {
     struct listing listing = {.check = check, .tell = tell, .context = context};
+    dms_snapshot *snapshot = NULL;
+    int rc = is_file(path) ? dms_snapshot_open(path, &snapshot) : DMS_OK;
 
-    return dms_gram_each(path, list_file, &listing);
+    if (rc == DMS_OK)
+        rc = dms_gram_each(snapshot ? dms_snapshot_path(snapshot) : path, list_file, &listing);
+    dms_snapshot_close(snapshot);
+    return rc;
 }
 
 /* ---- removal ---- */
+
+int dms_gram_check_writable(const dms_snapshot *snapshot)
+{
+    if (!dms_snapshot_is_manifest(snapshot))
+        return DMS_OK;
+    return dms_fail(DMS_ERR_PERMISSION,
+                    "a manifest is for reading, and its store does not have what was asked for of "
+                    "these models: make it in store '%s' itself",
+                    dms_snapshot_path(snapshot));
+}
 
 struct removal {
     const char *digest; /* NULL: any */
@@ -287,8 +310,14 @@ int dms_gram_remove_leftovers(const char *store_path)
 int dms_gram_remove(const char *path, const char *digest, uint64_t *removed_bytes)
 {
     struct removal removal = {.digest = digest};
-    int rc = visit_names(path, remove_file, &removal);
+    int rc;
 
+    if (is_file(path))
+        return dms_fail(DMS_ERR_PERMISSION,
+                        "'%s' is a manifest, which is for reading: remove files in the store "
+                        "itself",
+                        path);
+    rc = visit_names(path, remove_file, &removal);
     if (rc == DMS_OK && digest && removal.file_ct == 0)
         rc = dms_fail(DMS_ERR_NOT_FOUND, "store '%s' has no counts or products of row set %s", path,
                       digest);

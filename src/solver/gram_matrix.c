@@ -42,6 +42,12 @@ struct unfolding {
     bool wide;             /* wide rows are filled in: the others are done */
 };
 
+/* No deviation from the offsets is larger than the number of rows, but for their rounding. */
+static bool may_be_wide(const struct dms_gram_matrix *matrix)
+{
+    return matrix->row_weight + 2 > INT16_MAX;
+}
+
 /* Takes one deviation in, in the row of one of its examples. */
 static void put(const struct unfolding *unfolding, size_t row, size_t column, int64_t deviation)
 {
@@ -52,7 +58,7 @@ static void put(const struct unfolding *unfolding, size_t row, size_t column, in
             matrix->wide_rows[row][column] = (int32_t)deviation;
     } else if (deviation < INT16_MIN || deviation > INT16_MAX) {
         atomic_store_explicit(&unfolding->is_wide[row], true, memory_order_relaxed);
-    } else {
+    } else if (matrix->rows) {
         matrix->rows[row * matrix->stride + column] = (int16_t)deviation;
     }
 }
@@ -102,10 +108,14 @@ static int unfold(void *context, size_t index)
     return rc;
 }
 
+static int run_unfolding(struct dms_pool *pool, struct unfolding *unfolding)
+{
+    return dms_pool_run(pool, unfolding->tile_ct * (unfolding->tile_ct + 1) / 2, unfold, unfolding);
+}
+
 static int add_wide_rows(struct dms_pool *pool, struct unfolding *unfolding)
 {
     struct dms_gram_matrix *matrix = unfolding->matrix;
-    size_t pair_ct = unfolding->tile_ct * (unfolding->tile_ct + 1) / 2;
     bool any = false;
 
     for (size_t a = 0; a < matrix->example_ct; a++) {
@@ -117,7 +127,7 @@ static int add_wide_rows(struct dms_pool *pool, struct unfolding *unfolding)
             return DMS_ERR_NO_MEMORY;
     }
     unfolding->wide = true;
-    return any ? dms_pool_run(pool, pair_ct, unfold, unfolding) : DMS_OK;
+    return any ? run_unfolding(pool, unfolding) : DMS_OK;
 }
 
 static void set_offsets(struct dms_gram_matrix *matrix, size_t part_ct,
@@ -140,41 +150,87 @@ static void set_offsets(struct dms_gram_matrix *matrix, size_t part_ct,
     matrix->centre = nearbyint(mean * sum / (double)matrix->example_ct);
 }
 
+/* All but the rows. The caller ends *unfolding with end_unfolding. */
+static int begin_unfolding(size_t part_ct, const struct dms_pair_counts *const *parts,
+                           struct unfolding *unfolding)
+{
+    size_t example_ct = dms_pair_counts_example_ct(parts[0]);
+    struct dms_gram_matrix *matrix = dms_alloc(1, sizeof *matrix);
+
+    *unfolding = (struct unfolding){.matrix = matrix,
+                                    .part_ct = part_ct,
+                                    .tile_ct = (example_ct + TILE - 1) / TILE,
+                                    .parts = parts,
+                                    .is_wide = dms_alloc(example_ct, sizeof *unfolding->is_wide)};
+    if (!matrix || !unfolding->is_wide)
+        return DMS_ERR_NO_MEMORY;
+    matrix->example_ct = example_ct;
+    matrix->stride = row_stride(example_ct);
+    matrix->singles = dms_alloc(example_ct, sizeof *matrix->singles);
+    matrix->offsets = dms_alloc(example_ct, sizeof *matrix->offsets);
+    matrix->wide_rows = dms_alloc(example_ct, sizeof *matrix->wide_rows);
+    if (!matrix->singles || !matrix->offsets || !matrix->wide_rows)
+        return DMS_ERR_NO_MEMORY;
+    set_offsets(matrix, part_ct, parts);
+    return DMS_OK;
+}
+
+static void end_unfolding(struct unfolding *unfolding)
+{
+    dms_gram_matrix_free(unfolding->matrix);
+    free(unfolding->is_wide);
+}
+
+static int make_rows(struct dms_gram_matrix *matrix)
+{
+    size_t bytes;
+
+    if (!dms_mul_overflow(matrix->example_ct * sizeof *matrix->rows, matrix->stride, &bytes))
+        matrix->rows = dms_alloc_aligned(64, bytes);
+    if (!matrix->rows)
+        return DMS_ERR_NO_MEMORY;
+    memset(matrix->rows, 0, bytes);
+    return DMS_OK;
+}
+
 int dms_gram_matrix_create(struct dms_pool *pool, size_t part_ct,
                            const struct dms_pair_counts *const *parts,
                            struct dms_gram_matrix **matrix)
 {
-    size_t example_ct = dms_pair_counts_example_ct(parts[0]), bytes;
-    struct dms_gram_matrix *made = dms_alloc(1, sizeof *made);
-    struct unfolding unfolding = {.matrix = made,
-                                  .part_ct = part_ct,
-                                  .tile_ct = (example_ct + TILE - 1) / TILE,
-                                  .parts = parts};
-    int rc = DMS_ERR_NO_MEMORY;
+    struct unfolding unfolding;
+    int rc = begin_unfolding(part_ct, parts, &unfolding);
 
-    if (!made)
-        return rc;
-    made->example_ct = example_ct;
-    made->stride = row_stride(example_ct);
-    made->singles = dms_alloc(example_ct, sizeof *made->singles);
-    made->offsets = dms_alloc(example_ct, sizeof *made->offsets);
-    made->wide_rows = dms_alloc(example_ct, sizeof *made->wide_rows);
-    unfolding.is_wide = dms_alloc(example_ct, sizeof *unfolding.is_wide);
-    if (!dms_mul_overflow(example_ct * sizeof *made->rows, made->stride, &bytes))
-        made->rows = dms_alloc_aligned(64, bytes);
-    if (!made->singles || !made->offsets || !made->wide_rows || !unfolding.is_wide || !made->rows)
-        goto out;
-    memset(made->rows, 0, bytes);
-    set_offsets(made, part_ct, parts);
-    rc = dms_pool_run(pool, unfolding.tile_ct * (unfolding.tile_ct + 1) / 2, unfold, &unfolding);
+    if (rc == DMS_OK)
+        rc = make_rows(unfolding.matrix);
+    if (rc == DMS_OK)
+        rc = run_unfolding(pool, &unfolding);
     if (rc == DMS_OK)
         rc = add_wide_rows(pool, &unfolding);
-out:
-    free(unfolding.is_wide);
-    if (rc < 0)
-        dms_gram_matrix_free(made);
-    else
-        *matrix = made;
+    if (rc == DMS_OK) {
+        *matrix = unfolding.matrix;
+        unfolding.matrix = NULL;
+    }
+    end_unfolding(&unfolding);
+    return rc;
+}
+
+int dms_gram_matrix_wide_bytes(struct dms_pool *pool, size_t part_ct,
+                               const struct dms_pair_counts *const *parts, uint64_t *bytes)
+{
+    struct unfolding unfolding;
+    int rc = begin_unfolding(part_ct, parts, &unfolding);
+    uint64_t wide_ct = 0;
+
+    if (rc == DMS_OK && may_be_wide(unfolding.matrix))
+        rc = run_unfolding(pool, &unfolding);
+    if (rc == DMS_OK) {
+        size_t example_ct = unfolding.matrix->example_ct;
+
+        for (size_t a = 0; a < example_ct; a++)
+            wide_ct += unfolding.is_wide[a];
+        *bytes = wide_ct * example_ct * sizeof **unfolding.matrix->wide_rows;
+    }
+    end_unfolding(&unfolding);
     return rc;
 }
 

@@ -34,6 +34,10 @@ int dms_gram_matrix_create(struct dms_pool *pool, size_t part_ct,
                            struct dms_gram_matrix **matrix);
 void dms_gram_matrix_free(struct dms_gram_matrix *matrix);
 
+/* Bytes of its wide rows, which the counts alone tell. Errors as dms_gram_matrix_create. */
+int dms_gram_matrix_wide_bytes(struct dms_pool *pool, size_t part_ct,
+                               const struct dms_pair_counts *const *parts, uint64_t *bytes);
+
 /* Changes of some weights. */
 struct dms_weight_changes {
     size_t change_ct;

@@ -19,8 +19,8 @@
 #include "solver/mask_columns.h"
 #include "solver/pass.h"
 
-/* Targets whose outputs are read at a time, for each tile of lanes: lanes that end early take the
- * next ones. */
+/* Tiles of targets whose outputs are read at a time, for each tile of lanes, where there is room:
+ * lanes that end early take the next ones. */
 #define WINDOW_TILES 4
 #define WINDOW_KEEPS (DMS_KEEP_ROWS | DMS_KEEP_OUTPUTS)
 #define ROWS 1024
@@ -68,6 +68,7 @@ struct own_work {
     struct dms_mask_columns masks, validation_masks;
     size_t window, window_ct; /* targets of the block */
     struct dms_target_outputs targets, validation;
+    struct dms_gram_own_size size;
     struct tile *tiles;
     size_t tile_ct;
     size_t pair_capacity;
@@ -81,20 +82,51 @@ static size_t pair_capacity(uint64_t memory_bytes, size_t example_ct)
     return capacity < example_ct ? capacity : example_ct;
 }
 
+/* What counting the pairs of a working set takes: all of them, where it is not kept. */
+static uint64_t counting_bytes(uint64_t size, uint64_t capacity)
+{
+    uint64_t counts = size > capacity ? size * size * sizeof(uint32_t) : 0;
+
+    return counts + dms_mask_columns_count_bytes((size_t)size);
+}
+
+struct dms_gram_own_size dms_gram_own_largest(size_t set_ct)
+{
+    return (struct dms_gram_own_size){set_ct, WINDOW_TILES * set_ct};
+}
+
 uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
-                            size_t tile_ct)
+                            const struct dms_gram_own_size *size)
 {
     size_t example_ct = problem->example_ct;
     uint64_t row_ct = problem->row_ct[DMS_ROLE_REFIT];
-    uint64_t capacity = pair_capacity(memory_bytes, example_ct), window_ct;
+    uint64_t capacity = pair_capacity(memory_bytes, example_ct);
     uint64_t lane = dms_gram_target_bytes(example_ct) + sizeof(double) * (3 * example_ct + row_ct) +
                     capacity * capacity * sizeof(uint32_t) + 2 * sizeof(uint32_t) * example_ct;
-    uint64_t tile = DMS_LANES * (lane + 2 * sizeof(double) * example_ct) + sizeof(double) * row_ct;
+    uint64_t tile = DMS_LANES * (lane + sizeof(double) * (ROWS + 2 * example_ct)) +
+                    sizeof(double) * row_ct +
+                    counting_bytes(dms_gram_largest_set(problem, memory_bytes), capacity);
 
-    window_ct = WINDOW_TILES * tile_ct * DMS_LANES;
     return dms_mask_words_bytes(example_ct, row_ct) +
-           dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) + tile_ct * tile +
-           window_ct * dms_target_outputs_bytes(example_ct, row_ct, WINDOW_KEEPS);
+           dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]) +
+           size->tile_ct * tile +
+           size->window_ct * DMS_LANES * dms_target_outputs_bytes(example_ct, row_ct, WINDOW_KEEPS);
+}
+
+/* What the work of a block is divided into: as many lanes as fit, with at least as many targets to
+ * fill them. */
+static struct dms_gram_own_size choose_size(const struct dms_gram_run *run)
+{
+    uint64_t memory_bytes = run->control->memory_bytes;
+    struct dms_gram_own_size largest = dms_gram_own_largest(run->set_ct), size = {1, 1}, next;
+
+    for (next = size; next.tile_ct <= largest.tile_ct; next.tile_ct++, next.window_ct++)
+        if (dms_gram_own_bytes(run->problem, memory_bytes, &next) <= run->work_bytes)
+            size = next;
+    for (next = size; next.window_ct <= largest.window_ct; next.window_ct++)
+        if (dms_gram_own_bytes(run->problem, memory_bytes, &next) <= run->work_bytes)
+            size = next;
+    return size;
 }
 
 /* Puts examples that are not there behind those that are; 0 added when there is no room. */
@@ -460,10 +492,10 @@ static int prepare(struct own_work *work)
     if (rc < 0)
         return rc;
     work->pair_capacity = pair_capacity(run->control->memory_bytes, problem->example_ct);
-    work->tiles = dms_alloc(run->set_ct, sizeof *work->tiles);
+    work->tiles = dms_alloc(work->size.tile_ct, sizeof *work->tiles);
     if (!work->tiles)
         return DMS_ERR_NO_MEMORY;
-    for (; rc == DMS_OK && work->tile_ct < run->set_ct; work->tile_ct++)
+    for (; rc == DMS_OK && work->tile_ct < work->size.tile_ct; work->tile_ct++)
         rc = create_tile(work, &work->tiles[work->tile_ct]);
     return rc;
 }
@@ -487,8 +519,8 @@ static int solve_window(struct own_work *work)
 
 int dms_gram_solve_own(struct dms_gram_block *block)
 {
-    struct own_work work = {.block = block};
-    size_t window_ct = WINDOW_TILES * block->run->set_ct * DMS_LANES;
+    struct own_work work = {.block = block, .size = choose_size(block->run)};
+    size_t window_ct = work.size.window_ct * DMS_LANES;
     bool any = dms_gram_find_next(block, false, block->target_ct, &work.next);
     int rc = any ? prepare(&work) : DMS_OK;
 

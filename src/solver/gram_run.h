@@ -24,6 +24,8 @@ struct dms_gram_run {
     struct dms_pair_counts *counts[DMS_ROLE_CT];
     size_t block_targets;
     uint64_t block_ct;
+    uint64_t wide_bytes; /* of the larger matrix: dms_gram_measure_matrices */
+    uint64_t work_bytes; /* for solving a block, beside what is there all the time */
 };
 
 enum dms_gram_stage { DMS_GRAM_PATH, DMS_GRAM_REFIT };
@@ -67,14 +69,34 @@ int dms_gram_run_each(struct dms_gram_run *run, size_t task_ct,
 /* Finds or makes the counts of pairs. */
 int dms_gram_count_pairs(struct dms_gram_run *run);
 
+/* What the matrices of path and refit take beside dms_gram_matrix_bytes: the larger one. */
+int dms_gram_measure_matrices(const struct dms_gram_run *run, uint64_t *wide_bytes);
+
 /* Solve the unfinished targets of the block's stage that have all models in common (gram_shared.c),
  * and those that have not (gram_own.c). */
 int dms_gram_solve_shared(struct dms_gram_block *block);
 int dms_gram_solve_own(struct dms_gram_block *block);
 
-/* Bytes that either takes at most, beside what the block holds. */
-uint64_t dms_gram_shared_bytes(const struct dms_problem *problem);
+/* ---- memory: what either takes beside what is there all the time ---- */
+
+/* The largest working set, which may depend on the memory but not on the threads: results would
+ * depend on them. */
+size_t dms_gram_largest_set(const struct dms_problem *problem, uint64_t memory_bytes);
+
+/* Of counts of pairs that are not pages of a file: these are there all the time. */
+uint64_t dms_gram_counts_bytes(const struct dms_problem *problem);
+
+/* Without what dms_gram_measure_matrices finds. */
+uint64_t dms_gram_shared_bytes(const struct dms_problem *problem, size_t set_ct);
+
+/* Tiles of lanes in work at a time, one a thread at most, and tiles of targets whose outputs are
+ * read at a time: no fewer. */
+struct dms_gram_own_size {
+    size_t tile_ct, window_ct;
+};
+/* That of set_ct threads, where memory is no matter. */
+struct dms_gram_own_size dms_gram_own_largest(size_t set_ct);
 uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
-                            size_t tile_ct);
+                            const struct dms_gram_own_size *size);
 
 #endif

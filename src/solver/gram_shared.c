@@ -31,21 +31,26 @@ struct shared_work {
     size_t next;        /* target of the block that was not looked at yet */
 };
 
-uint64_t dms_gram_shared_bytes(const struct dms_problem *problem)
+uint64_t dms_gram_shared_bytes(const struct dms_problem *problem, size_t set_ct)
 {
     size_t example_ct = problem->example_ct;
     uint64_t solving = dms_gram_matrix_bytes(example_ct) +
                        DMS_GRAM_BATCH * dms_gram_target_bytes(example_ct) +
-                       3 * sizeof(double) * (uint64_t)example_ct;
-    uint64_t counts, counting;
+                       (3 * sizeof(double) + set_ct * 2 * sizeof(uint32_t)) * (uint64_t)example_ct;
+    uint64_t counting = 0;
 
-    /* Kept counts are pages of a file. */
-    if (problem->pair_counts)
-        return solving;
-    counts = dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
-             dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_VALIDATION]);
-    counting = dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
-    return counts + (counting > solving ? counting : solving);
+    if (!problem->pair_counts)
+        counting = dms_mask_words_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
+                   dms_pair_counts_bytes(example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
+    return counting > solving ? counting : solving;
+}
+
+uint64_t dms_gram_counts_bytes(const struct dms_problem *problem)
+{
+    if (problem->pair_counts && !problem->counts_in_memory)
+        return 0;
+    return dms_pair_counts_tile_bytes(problem->example_ct, problem->row_ct[DMS_ROLE_TRAINING]) +
+           dms_pair_counts_tile_bytes(problem->example_ct, problem->row_ct[DMS_ROLE_VALIDATION]);
 }
 
 /* ---- masks ---- */
@@ -74,15 +79,40 @@ int dms_gram_count_pairs(struct dms_gram_run *run)
     return rc == DMS_OK ? count_role(run, DMS_ROLE_VALIDATION) : rc;
 }
 
+/* The counts that the matrix of a role is made of; how many there are. */
+static size_t list_parts(const struct dms_gram_run *run, enum dms_role role,
+                         const struct dms_pair_counts *parts[2])
+{
+    parts[0] = run->counts[DMS_ROLE_TRAINING];
+    parts[1] = run->counts[DMS_ROLE_VALIDATION];
+    return role == DMS_ROLE_REFIT ? 2 : 1;
+}
+
+int dms_gram_measure_matrices(const struct dms_gram_run *run, uint64_t *wide_bytes)
+{
+    static const enum dms_role roles[] = {DMS_ROLE_TRAINING, DMS_ROLE_REFIT};
+    const struct dms_pair_counts *parts[2];
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < (run->refit ? 2 : 1); i++) {
+        size_t part_ct = list_parts(run, roles[i], parts);
+        uint64_t bytes;
+        int rc = dms_gram_matrix_wide_bytes(run->pool, part_ct, parts, &bytes);
+
+        if (rc < 0)
+            return rc;
+        most = bytes > most ? bytes : most;
+    }
+    *wide_bytes = most;
+    return DMS_OK;
+}
+
 static int make_matrix(struct shared_work *work)
 {
     struct dms_gram_run *run = work->block->run;
     const struct dms_pair_counts *parts[2];
-    size_t part_ct = 1;
+    size_t part_ct = list_parts(run, dms_gram_role(work->block), parts);
 
-    parts[0] = run->counts[DMS_ROLE_TRAINING];
-    if (dms_gram_role(work->block) == DMS_ROLE_REFIT)
-        parts[part_ct++] = run->counts[DMS_ROLE_VALIDATION];
     return dms_gram_matrix_create(run->pool, part_ct, parts, &work->matrix);
 }
 

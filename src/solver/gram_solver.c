@@ -37,9 +37,7 @@ static bool set_fits(const void *memory_bytes, uint64_t size)
     return dms_working_set_bytes((size_t)size) <= *(const uint64_t *)memory_bytes / SET_SHARE;
 }
 
-/* The largest working set, which may depend on the memory but not on the threads: results would
- * depend on them. */
-static size_t largest_set(const struct dms_problem *problem, uint64_t memory_bytes)
+size_t dms_gram_largest_set(const struct dms_problem *problem, uint64_t memory_bytes)
 {
     uint64_t size = dms_largest_fitting(problem->example_ct, set_fits, &memory_bytes);
 
@@ -68,25 +66,85 @@ static bool shares_matrix(const struct dms_problem *problem)
     return any;
 }
 
-uint64_t dms_gram_bytes(const struct dms_problem *problem, size_t target_ct, uint64_t memory_bytes,
-                        unsigned thread_ct)
+static size_t most_sets(unsigned thread_ct)
 {
+    return thread_ct < SETS ? thread_ct : SETS;
+}
+
+/* What the need for memory follows from. */
+struct demand {
+    const struct dms_problem *problem;
+    uint64_t memory_bytes;
+    size_t set_ct;
+    uint64_t wide_bytes; /* of the matrix, as far as it is known */
+};
+
+/* What is there all the time with blocks of target_ct targets: they, working sets, sources, and
+ * counts of pairs. */
+static uint64_t kept_bytes(const struct demand *demand, size_t target_ct)
+{
+    const struct dms_problem *problem = demand->problem;
     uint64_t lanes = (target_ct + DMS_LANES - 1) / DMS_LANES * DMS_LANES;
-    uint64_t shared = shares_matrix(problem) ? dms_gram_shared_bytes(problem) : 0;
-    uint64_t set_ct = thread_ct < SETS ? thread_ct : SETS;
-    uint64_t own = problem->self ? dms_gram_own_bytes(problem, memory_bytes, set_ct) : 0;
-    uint64_t sets = set_ct * dms_working_set_bytes(largest_set(problem, memory_bytes));
+    uint64_t set = dms_working_set_bytes(dms_gram_largest_set(problem, demand->memory_bytes));
     uint64_t sources = problem->source_bytes
                            ? problem->source_bytes(problem->context, target_ct, DMS_PASS_ROWS)
                            : 0;
+    uint64_t counts = shares_matrix(problem) ? dms_gram_counts_bytes(problem) : 0;
 
-    return lanes * target_bytes(problem) + (shared > own ? shared : own) + sets + sources;
+    return lanes * target_bytes(problem) + demand->set_ct * set + sources + counts;
+}
+
+/* What solving them takes beside: first those that share the matrix, then the others, of which
+ * `own` are in work at a time. */
+static uint64_t work_bytes(const struct demand *demand, struct dms_gram_own_size own)
+{
+    const struct dms_problem *problem = demand->problem;
+    uint64_t others = dms_gram_own_bytes(problem, demand->memory_bytes, &own), shared = 0;
+
+    if (shares_matrix(problem))
+        shared = dms_gram_shared_bytes(problem, demand->set_ct) + demand->wide_bytes;
+    return shared > others ? shared : others;
+}
+
+/* Any target may be one of the others, as soon as an output is not finite: there must be room for
+ * some, and they take what there is. Where they are all known to be (self), every thread has some.
+ */
+static uint64_t block_bytes(const struct demand *demand, size_t target_ct)
+{
+    struct dms_gram_own_size own = dms_gram_own_largest(demand->set_ct);
+
+    if (!demand->problem->self)
+        own = (struct dms_gram_own_size){1, 1};
+    return kept_bytes(demand, target_ct) + work_bytes(demand, own);
+}
+
+uint64_t dms_gram_least_bytes(const struct dms_problem *problem, uint64_t memory_bytes)
+{
+    const struct demand demand = {problem, memory_bytes, 1, 0};
+
+    return block_bytes(&demand, 1);
+}
+
+uint64_t dms_gram_most_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
+                             unsigned thread_ct)
+{
+    const struct demand demand = {problem, memory_bytes, most_sets(thread_ct), 0};
+    uint64_t all = kept_bytes(&demand, problem->target_ct) +
+                   work_bytes(&demand, dms_gram_own_largest(demand.set_ct));
+
+    return all < memory_bytes ? all : memory_bytes;
+}
+
+static struct demand demand_of(const struct dms_gram_run *run)
+{
+    return (struct demand){run->problem, run->control->memory_bytes, run->set_ct, run->wide_bytes};
 }
 
 static uint64_t needed_bytes(const struct dms_gram_run *run, size_t tile_ct)
 {
-    return dms_gram_bytes(run->problem, tile_ct * DMS_LANES, run->control->memory_bytes,
-                          dms_pool_threads(run->pool));
+    const struct demand demand = demand_of(run);
+
+    return block_bytes(&demand, tile_ct * DMS_LANES);
 }
 
 static bool tiles_fit(const void *context, uint64_t tile_ct)
@@ -96,12 +154,21 @@ static bool tiles_fit(const void *context, uint64_t tile_ct)
     return needed_bytes(run, (size_t)tile_ct) <= run->control->memory_bytes;
 }
 
+/* Fewer threads solve where more would leave no room for a block: for the least, or for those that
+ * the fit had on another machine. */
 static int choose_block(struct dms_gram_run *run)
 {
     const struct dms_problem *problem = run->problem;
     size_t all = (problem->target_ct + DMS_LANES - 1) / DMS_LANES;
-    size_t tile_ct = (size_t)dms_largest_fitting(all, tiles_fit, run);
+    size_t tile_ct = (size_t)dms_solve_saved_tiles(run->control);
+    bool saved = tile_ct > 0 && tile_ct <= all;
+    struct demand demand;
 
+    run->set_ct = most_sets(dms_pool_threads(run->pool));
+    while (run->set_ct > 1 && !tiles_fit(run, saved ? tile_ct : 1))
+        run->set_ct--;
+    if (!saved || !tiles_fit(run, tile_ct))
+        tile_ct = (size_t)dms_largest_fitting(all, tiles_fit, run);
     if (tile_ct == 0)
         return dms_fail(DMS_ERR_INVALID,
                         "the gram solver keeps %zu x %zu numbers in memory and needs %" PRIu64
@@ -109,8 +176,10 @@ static int choose_block(struct dms_gram_run *run)
                         problem->example_ct, problem->example_ct,
                         needed_bytes(run, 1) / 1048576 + 1, run->control->memory_bytes / 1048576);
     run->block_ct = (all + tile_ct - 1) / tile_ct;
-    /* Blocks of about one size. */
+    /* Blocks of about one size, which those of a fit that goes on are already. */
     run->block_targets = (all + run->block_ct - 1) / run->block_ct * DMS_LANES;
+    demand = demand_of(run);
+    run->work_bytes = demand.memory_bytes - kept_bytes(&demand, run->block_targets);
     return DMS_OK;
 }
 
@@ -413,31 +482,6 @@ static int solve_block(struct dms_gram_run *run, uint64_t index, struct dms_curs
 
 /* ---- the whole ---- */
 
-static int prepare(struct dms_gram_run *run)
-{
-    const struct dms_problem *problem = run->problem;
-    int rc = dms_pool_create(run->control->thread_ct, &run->pool);
-
-    if (rc == DMS_OK)
-        rc = choose_block(run);
-    if (rc < 0)
-        return rc;
-    run->set_limit = largest_set(problem, run->control->memory_bytes);
-    run->set_ct = dms_pool_threads(run->pool) < SETS ? dms_pool_threads(run->pool) : SETS;
-    run->sets = dms_alloc(run->set_ct, sizeof *run->sets);
-    return run->sets ? DMS_OK : DMS_ERR_NO_MEMORY;
-}
-
-static void release(struct dms_gram_run *run)
-{
-    for (size_t i = 0; run->sets && i < run->set_ct; i++)
-        dms_working_set_free(&run->sets[i]);
-    free(run->sets);
-    for (int role = 0; role < DMS_ROLE_CT; role++)
-        dms_pair_counts_free(run->counts[role]);
-    dms_pool_free(run->pool);
-}
-
 static void tell_division(const struct dms_gram_run *run)
 {
     const struct dms_solve_control *control = run->control;
@@ -453,6 +497,49 @@ static void tell_division(const struct dms_gram_run *run)
         control->divided(control->context, &placement);
 }
 
+/* Counts, before anything else takes memory: that is what counting may use. The counts tell how
+ * large the matrix is, and blocks may have to be smaller for it. */
+static int count_pairs(struct dms_gram_run *run)
+{
+    uint64_t block_ct = run->block_ct;
+    int rc = dms_gram_count_pairs(run);
+
+    if (rc == DMS_OK)
+        rc = dms_gram_measure_matrices(run, &run->wide_bytes);
+    if (rc == DMS_OK && run->wide_bytes > 0)
+        rc = choose_block(run);
+    if (rc == DMS_OK && run->block_ct != block_ct)
+        tell_division(run);
+    return rc;
+}
+
+static int prepare(struct dms_gram_run *run)
+{
+    int rc = dms_pool_create(run->control->thread_ct, &run->pool);
+
+    if (rc == DMS_OK)
+        rc = choose_block(run);
+    if (rc == DMS_OK)
+        tell_division(run);
+    if (rc == DMS_OK && shares_matrix(run->problem))
+        rc = count_pairs(run);
+    if (rc < 0)
+        return rc;
+    run->set_limit = dms_gram_largest_set(run->problem, run->control->memory_bytes);
+    run->sets = dms_alloc(run->set_ct, sizeof *run->sets);
+    return run->sets ? DMS_OK : DMS_ERR_NO_MEMORY;
+}
+
+static void release(struct dms_gram_run *run)
+{
+    for (size_t i = 0; run->sets && i < run->set_ct; i++)
+        dms_working_set_free(&run->sets[i]);
+    free(run->sets);
+    for (int role = 0; role < DMS_ROLE_CT; role++)
+        dms_pair_counts_free(run->counts[role]);
+    dms_pool_free(run->pool);
+}
+
 int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_control *control)
 {
     struct dms_gram_run run = {.problem = problem, .control = control};
@@ -464,23 +551,10 @@ int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_con
         return rc;
     run.refit = problem->refit && problem->row_ct[DMS_ROLE_VALIDATION] > 0;
     rc = prepare(&run);
-    if (rc < 0)
-        goto out;
-    tell_division(&run);
-    if (control->state) {
-        struct dms_cursor peek = cursor;
-
-        first_block = dms_cursor_u64(&peek);
-        if (peek.bad || first_block >= run.block_ct)
-            rc = dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
-                                            "resume with the same memory");
-    }
-    /* Before anything else takes memory: that is what counting may use. */
-    if (rc == DMS_OK && shares_matrix(problem))
-        rc = dms_gram_count_pairs(&run);
+    if (rc == DMS_OK)
+        rc = dms_solve_first_block(control, run.block_ct, &first_block);
     for (uint64_t b = first_block; rc == DMS_OK && b < run.block_ct; b++)
         rc = solve_block(&run, b, control->state && b == first_block ? &cursor : NULL);
-out:
     release(&run);
     return rc;
 }

@@ -6,8 +6,10 @@
 
 #include "solver/problem.h"
 
-/* Bytes that blocks of target_ct targets take, with the sources' buffers. */
-uint64_t dms_gram_bytes(const struct dms_problem *problem, size_t target_ct, uint64_t memory_bytes,
-                        unsigned thread_ct);
+/* Bytes that one thread takes with the smallest blocks of targets, and so many threads with the
+ * largest that fit, with the sources' buffers. The former do not depend on the machine. */
+uint64_t dms_gram_least_bytes(const struct dms_problem *problem, uint64_t memory_bytes);
+uint64_t dms_gram_most_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
+                             unsigned thread_ct);
 
 #endif

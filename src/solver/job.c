@@ -19,6 +19,7 @@
 #include "solver/problem.h"
 #include "solver/products.h"
 #include "solver/split.h"
+#include "store/snapshot.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -88,6 +89,17 @@ static int on_counted(void *context, uint64_t done_rows, uint64_t total_rows)
     return job->hooks->progress(job->hooks->context, &progress);
 }
 
+/* What counting may take: in memory, those of training models are there when others are counted. */
+static uint64_t counting_bytes(const struct job *job, enum dms_role role)
+{
+    const struct dms_problem *problem = &job->problem;
+    uint64_t all = job->options->memory_bytes, kept = 0;
+
+    if (problem->counts_in_memory && role == DMS_ROLE_VALIDATION)
+        kept = dms_pair_counts_tile_bytes(problem->example_ct, problem->row_ct[DMS_ROLE_TRAINING]);
+    return all > kept ? all - kept : 0;
+}
+
 /* Counts that are in the store, or can be kept there for the next jobs. */
 static int get_pair_counts(void *context, enum dms_role role, struct dms_pool *pool,
                            struct dms_pair_counts **counts)
@@ -97,7 +109,7 @@ static int get_pair_counts(void *context, enum dms_role role, struct dms_pool *p
 
     dms_gram_options_init(&options);
     options.keep = DMS_GRAM_KEEP_IF_POSSIBLE;
-    options.memory_bytes = job->options->memory_bytes;
+    options.memory_bytes = counting_bytes(job, role);
     options.progress = job->hooks->progress ? on_counted : NULL;
     options.progress_context = job;
     return dms_pair_counts_get(job->setting.snapshot,
@@ -183,6 +195,7 @@ static int set_problem(struct job *job, dms_snapshot *snapshot, const struct dms
         .source_bytes = dms_batch_source_bytes,
         .pair_counts = get_pair_counts,
         .products = get_products,
+        .counts_in_memory = dms_snapshot_is_manifest(snapshot),
         .kept_context = job,
     };
     code = set_rows(job, header);

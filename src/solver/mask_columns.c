@@ -43,6 +43,11 @@ void dms_mask_columns_free(struct dms_mask_columns *columns)
     *columns = (struct dms_mask_columns){0};
 }
 
+uint64_t dms_mask_columns_count_bytes(size_t size)
+{
+    return (uint64_t)size * WORDS * sizeof(uint64_t);
+}
+
 int dms_mask_columns_count(const struct dms_mask_columns *columns, const uint64_t *row_words,
                            size_t first, size_t size, const uint32_t *examples, uint32_t *counts,
                            size_t stride)

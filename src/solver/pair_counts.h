@@ -56,4 +56,7 @@ int dms_pair_counts_gather(const struct dms_pair_counts *counts, size_t a, size_
  * up to four times what they take then. */
 uint64_t dms_pair_counts_bytes(size_t example_ct, uint64_t row_ct);
 
+/* Memory of the counts alone, in the same way. */
+uint64_t dms_pair_counts_tile_bytes(size_t example_ct, uint64_t row_ct);
+
 #endif

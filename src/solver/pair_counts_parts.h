@@ -25,9 +25,6 @@ struct dms_pair_counts {
 /* Counts without tiles and singles. */
 int dms_pair_counts_create(size_t example_ct, uint64_t row_ct, struct dms_pair_counts **counts);
 
-/* Memory of the counts alone, of random subsets. */
-uint64_t dms_pair_counts_tile_bytes(size_t example_ct, uint64_t row_ct);
-
 /* Counts in memory what `plan` says; its begin and keep are not used. */
 int dms_pair_counts_build(const struct dms_pair_build *plan, struct dms_pair_counts **counts);
 

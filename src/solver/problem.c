@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "format/cursor.h"
+#include "kernels/lanes.h"
 
 int dms_problem_check(const struct dms_problem *problem)
 {
@@ -54,6 +55,31 @@ int dms_solve_save(const struct dms_solve_control *control,
         rc = control->save(control->context, buffer.data, buffer.size);
     dms_buffer_free(&buffer);
     return rc;
+}
+
+uint64_t dms_solve_saved_tiles(const struct dms_solve_control *control)
+{
+    struct dms_cursor cursor = dms_cursor_begin(control->state, control->state_bytes);
+    uint64_t index = dms_cursor_u64(&cursor), first = dms_cursor_u64(&cursor);
+    uint64_t target_ct = dms_cursor_u64(&cursor);
+
+    /* The last block may be smaller than those before it. */
+    if (index > 0)
+        target_ct = first / index;
+    return cursor.bad ? 0 : target_ct / DMS_LANES + (target_ct % DMS_LANES > 0);
+}
+
+int dms_solve_first_block(const struct dms_solve_control *control, uint64_t block_ct,
+                          uint64_t *index)
+{
+    struct dms_cursor cursor = dms_cursor_begin(control->state, control->state_bytes);
+    uint64_t saved = control->state ? dms_cursor_u64(&cursor) : 0;
+
+    if (cursor.bad || saved >= block_ct)
+        return dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
+                                          "resume with the same memory");
+    *index = saved;
+    return DMS_OK;
 }
 
 uint64_t dms_largest_fitting(uint64_t most, bool (*fits)(const void *context, uint64_t number),

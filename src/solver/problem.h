@@ -70,6 +70,7 @@ struct dms_problem {
      * counts that are kept somewhere, for dms_gram_solve. NULL: it counts them itself. */
     int (*pair_counts)(void *kept_context, enum dms_role role, struct dms_pool *pool,
                        struct dms_pair_counts **counts);
+    bool counts_in_memory; /* they are, or may be, where else they are pages of a file */
     /* Sums of masks times outputs over the models of a role that are kept somewhere, which stay as
      * long as the problem; *products NULL: there are none. NULL: nor are there ever. */
     int (*products)(void *kept_context, enum dms_role role, const struct dms_products **products);
@@ -88,7 +89,8 @@ struct dms_solve_control {
     uint64_t max_epochs;                /* of a stage of a block of targets */
     dms_fit_progress_function progress; /* may be NULL; called after every pass */
     int (*result)(void *context, const struct dms_fitted_target *target);
-    /* May be NULL. The fields of *placement that tell how the problem is divided are filled in. */
+    /* May be NULL; called once or, where blocks become smaller, twice. The fields of *placement
+     * that tell how the problem is divided are filled in. */
     void (*divided)(void *context, const struct dms_fit_placement *placement);
     /* May be NULL. Keeps the state of the block in work, replacing what was kept; `block` counts
      * the blocks that are done. */
@@ -102,6 +104,16 @@ struct dms_solve_control {
 int dms_solve_save(const struct dms_solve_control *control,
                    void (*encode)(const void *context, struct dms_encoder *encoder),
                    const void *context);
+
+/* What is saved of a block begins with its number, its first target and how many it has. A fit that
+ * goes on has the blocks it had, whatever the machine: the tiles of DMS_LANES targets of one; 0:
+ * there is no state. */
+uint64_t dms_solve_saved_tiles(const struct dms_solve_control *control);
+
+/* The block that a fit begins with, of block_ct: that of its state, else the first. CONFLICT: the
+ * state is of another division. */
+int dms_solve_first_block(const struct dms_solve_control *control, uint64_t block_ct,
+                          uint64_t *index);
 
 /* The largest number up to `most` that `fits`, where all below one that fits do, too; 0: none is.
  */

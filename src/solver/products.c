@@ -221,8 +221,10 @@ static int get(struct products_job *job, dms_products **products)
     job->result.origin = DMS_GRAM_FOUND;
     if (rc < 0 || *products)
         return rc;
-    rc = dms_gram_writer_wait(job->path, job->rows->row_ct, job->task.progress,
-                              job->task.progress_context, &writer);
+    rc = dms_gram_check_writable(job->snapshot);
+    if (rc == DMS_OK)
+        rc = dms_gram_writer_wait(job->path, job->rows->row_ct, job->task.progress,
+                                  job->task.progress_context, &writer);
     /* Whoever had the lock before may have made it. */
     if (rc == DMS_OK)
         rc = open_current(job, products);

@@ -61,24 +61,11 @@ static bool fits_without(const void *context, uint64_t tile_ct)
     return run->engine->fits(run, tile_ct, false);
 }
 
-/* The blocks of a fit that goes on are those it had, as far as they fit still. */
-static uint64_t saved_tiles(const struct dms_solver_run *run, uint64_t tile_ct)
-{
-    struct dms_cursor cursor = dms_cursor_begin(run->control->state, run->control->state_bytes);
-    uint64_t index = dms_cursor_u64(&cursor), first = dms_cursor_u64(&cursor);
-    uint64_t target_ct = dms_cursor_u64(&cursor), saved;
-
-    if (cursor.bad)
-        return tile_ct;
-    saved = ((index > 0 ? first / index : target_ct) + DMS_LANES - 1) / DMS_LANES;
-    return saved > 0 && run->engine->fits(run, saved, false) ? saved : tile_ct;
-}
-
 /* Targets of one block: as many as the memory holds beside what all share. */
 static int choose_block(struct dms_solver_run *run, size_t *target_ct)
 {
     uint64_t all = (run->problem->target_ct + DMS_LANES - 1) / DMS_LANES;
-    uint64_t tile_ct = dms_largest_fitting(all, fits_with_table, run);
+    uint64_t tile_ct = dms_largest_fitting(all, fits_with_table, run), saved = 0;
 
     /* Every further block reads all rows again: better without tables. */
     run->with_table = tile_ct == all;
@@ -88,8 +75,10 @@ static int choose_block(struct dms_solver_run *run, size_t *target_ct)
         return run->engine->refuse(run);
     /* Blocks of about one size. */
     tile_ct = (all + (all + tile_ct - 1) / tile_ct - 1) / ((all + tile_ct - 1) / tile_ct);
-    if (run->control->state && run->engine->shares_memory)
-        tile_ct = saved_tiles(run, tile_ct);
+    if (run->engine->shares_memory)
+        saved = dms_solve_saved_tiles(run->control);
+    if (saved > 0 && run->engine->fits(run, saved, false))
+        tile_ct = saved;
     *target_ct = tile_ct * DMS_LANES;
     return DMS_OK;
 }
@@ -116,9 +105,11 @@ static int prepare(struct dms_solver_run *run)
 
     if (rc < 0)
         return rc;
-    run->thread_ct = dms_pool_threads(run->pool);
     run->saga_rows = choose_batch(run->problem);
     run->batch_rows = run->engine->largest_batch(run);
+    run->thread_ct = dms_block_thread_ct(run);
+    if (run->thread_ct > dms_pool_threads(run->pool))
+        run->thread_ct = dms_pool_threads(run->pool);
     run->scratch = dms_alloc(run->thread_ct, sizeof *run->scratch);
     if (!run->scratch)
         return DMS_ERR_NO_MEMORY;
@@ -191,16 +182,7 @@ int dms_saga_solve(const struct dms_problem *problem, const struct dms_solve_con
         goto out;
     run.block_ct = (problem->target_ct + block_targets - 1) / block_targets;
     tell_division(&run, block_targets);
-    if (control->state) {
-        struct dms_cursor peek = cursor;
-
-        first_block = dms_cursor_u64(&peek);
-        if (peek.bad || first_block >= run.block_ct) {
-            rc = dms_fail(DMS_ERR_CONFLICT, "the checkpoint is of another division into blocks: "
-                                            "resume with the same memory");
-            goto out;
-        }
-    }
+    rc = dms_solve_first_block(control, run.block_ct, &first_block);
     for (uint64_t b = first_block; rc == DMS_OK && b < run.block_ct; b++) {
         size_t first = b * block_targets;
         size_t left = problem->target_ct - first;

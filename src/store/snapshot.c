@@ -195,6 +195,11 @@ const char *dms_snapshot_path(const struct dms_snapshot *snapshot)
     return snapshot->path;
 }
 
+bool dms_snapshot_is_manifest(const struct dms_snapshot *snapshot)
+{
+    return !snapshot->has_index;
+}
+
 const struct dms_schema *dms_snapshot_schema(const dms_snapshot *snapshot)
 {
     return snapshot->catalog.schema;

@@ -27,6 +27,9 @@ const struct dms_catalog *dms_snapshot_catalog(const struct dms_snapshot *snapsh
 /* The absolute path of the store directory; belongs to the snapshot. */
 const char *dms_snapshot_path(const struct dms_snapshot *snapshot);
 
+/* Whether it was opened from a manifest, which is for reading: nothing is written to the store. */
+bool dms_snapshot_is_manifest(const struct dms_snapshot *snapshot);
+
 /* The record behind a group number of the public interface (0 .. dms_snapshot_group_ct - 1, not
  * checked): exactly one of the two is not NULL. They belong to the snapshot. */
 const struct dms_group_record *dms_snapshot_sealed_group(const struct dms_snapshot *snapshot,

@@ -190,4 +190,43 @@ check_error "no such fit" 1 "f" dmstore gram run.dms --fit g
 check_error "no such column" 1 "z" dmstore gram run.dms --output z
 check_error "no training models" 1 "no models are left" dmstore gram run.dms --validation 899
 check_error "no store" 1 "nowhere" dmstore gram nowhere --list
+
+# ---- manifests ----
+
+dmstore gram run.dms --remove >/dev/null
+dmstore snapshot run.dms -o run.manifest >/dev/null
+check_error "by way of a manifest nothing is kept" 1 "is for reading" dmstore gram run.manifest --validation 0
+check "an array can be written" dmstore gram run.manifest --validation 0 -o pairs.npy
+check_printed "of counts in memory" "not kept: counted in"
+check_python "they are right" <<'PYTHON'
+masks = np.delete(np.load("halves.npy"), 3, axis=0).astype(np.int64)
+assert (np.load("pairs.npy") == masks.T @ masks).all()
+PYTHON
+part=(--output y --name p --holdout 99 --lambdas 3 --solver gram)
+check "a part of a fit" dmstore fit run.manifest "${part[@]}" -o memory.dmfit
+check_output "writes no counts" "" find run.dms/gram -type f
+check_output "the list is that of the store" "$(dmstore gram run.dms --list)" dmstore gram run.manifest --list
+check "when the store has counts" dmstore gram run.dms --output y --holdout 99
+check_output "they are listed" "$(dmstore gram run.dms --list)" dmstore gram run.manifest --list
+check "info tells of them" dmstore info run.manifest
+check_printed "too" "counts, products 2 files"
+check "counting" dmstore gram run.manifest --output y --holdout 99
+check_printed "finds them" "was there"
+check "and so does a fit" dmstore fit run.manifest "${part[@]}" -o file.dmfit
+printf x >>"$(files | head -n 1)"
+check_error "which notices one that is damaged" 1 "remove it with 'dmstore gram --remove'" \
+    dmstore fit run.manifest "${part[@]}" -o damaged.dmfit
+dmstore gram run.dms --remove >/dev/null
+dmstore gram run.dms --output y --holdout 99 >/dev/null
+check_python "models that come" <<<'np.save("more.npy", ~np.load("halves.npy"))'
+dmstore ingest run.dms --masks more.npy --output y=y.npy --first-id 2000 >/dev/null
+dmstore snapshot run.dms -o run.manifest >/dev/null
+before=$(files)
+check "are added to those that are there" dmstore gram run.manifest --output y --holdout 99 -o pairs.npy
+check_printed "in memory" "not kept: "
+check_printed "which has only the others counted" " added in"
+check_output "and no file is touched" "$before" files
+check_error "they are not removed by way of a manifest" 1 "remove files in the store itself" \
+    dmstore gram run.manifest --remove
+check_output "none is" "$before" files
 done_testing

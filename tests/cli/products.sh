@@ -189,7 +189,15 @@ check "they can be made again" again
 same_sums_as_good() { cmp -i 128 "$(products)" good.products; } # the head has the commit, which the fit has made another
 check "as they were" same_sums_as_good
 
-# ---- several processes, and the command line ----
+# ---- manifests, several processes, the command line ----
+
+dmstore snapshot run.dms -o run.manifest >/dev/null
+check "by way of a manifest" dmstore gram run.manifest --output y --products --validation 0
+check_printed "products that are there are found" "were there"
+dmstore gram run.dms --remove >/dev/null
+dmstore gram run.dms --validation 0 >/dev/null
+check_error "others are not made" 1 "a manifest is for reading" dmstore gram run.manifest --output y --products --validation 0
+check_output "nor begun" 1 sh -c 'ls run.dms/gram | wc -l'
 
 dmstore gram run.dms --remove >/dev/null
 again >first.txt & first=$!

@@ -193,6 +193,11 @@ static double mixed_rates(size_t example)
     return example % 5 == 4 ? 0.97 : example % 7 == 3 ? 0 : 0.04;
 }
 
+static double extreme_rates(size_t example)
+{
+    return example % 2 ? 0.99 : 0.01;
+}
+
 static bool matrix_agrees(const struct dms_gram_matrix *matrix, const struct dms_packed_rows *parts,
                           size_t part_ct)
 {
@@ -236,6 +241,7 @@ static void test_matrix(const char *name, size_t row_ct, size_t example_ct,
     struct dms_pair_counts *counts[2] = {NULL};
     struct dms_gram_matrix *matrix = NULL;
     struct dms_pool *pool = NULL;
+    uint64_t wide_bytes = 0;
     size_t wide_ct = 0;
 
     ok(dms_pool_create(2, &pool) == DMS_OK &&
@@ -254,6 +260,9 @@ static void test_matrix(const char *name, size_t row_ct, size_t example_ct,
             wide_ct += matrix->wide_rows[a] != NULL;
         ok(wide_ct >= least_wide && (least_wide > 0 || wide_ct == 0),
            "%s: %zu rows do not fit int16", name, wide_ct);
+        ok(dms_gram_matrix_wide_bytes(pool, part_ct, some, &wide_bytes) == DMS_OK &&
+               wide_bytes == wide_ct * example_ct * sizeof(int32_t),
+           "%s: which is known before it is made", name);
         dms_gram_matrix_free(matrix);
     }
     dms_pair_counts_free(counts[0]);
@@ -342,6 +351,7 @@ int main(void)
     test_matrix("one example", 100, 1, equal_rates, 0);
     test_matrix("mixed rates", 3000, 60, mixed_rates, 0);
     test_matrix("duplicates in many rows", 200000, 4, equal_rates, 2);
+    test_matrix("extreme rates in many rows", 140000, 30, extreme_rates, 30);
     test_small_sets(false);
     test_small_sets(true);
     return tap_done();

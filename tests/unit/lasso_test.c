@@ -9,6 +9,7 @@
 
 #include "dmstore/error.h"
 #include "matrix_source.h"
+#include "solver/choose.h"
 #include "tap.h"
 
 /* Which solver is under test. */
@@ -472,6 +473,141 @@ static void test_determinism(double tolerance)
     free_data(&data);
 }
 
+/* ---- threads and memory ---- */
+
+/* What a fit is stopped for, and how it was divided until then. */
+struct division {
+    struct matrix_stop stop; /* first: see matrix_source.h */
+    struct dms_fit_placement placement;
+};
+
+static void take_division(void *context, const struct dms_fit_placement *placement)
+{
+    struct division *division = context;
+
+    division->placement = *placement;
+}
+
+/* The blocks of a fit; 0: the memory does not suffice. */
+static struct dms_fit_placement divide(const struct dms_problem *problem, uint64_t memory_bytes,
+                                       unsigned thread_ct)
+{
+    struct division division = {.stop.stop_after = 1};
+    struct dms_solve_control control = {.thread_ct = thread_ct,
+                                        .memory_bytes = memory_bytes,
+                                        .max_epochs = 1,
+                                        .progress = matrix_count_call,
+                                        .divided = take_division,
+                                        .context = &division};
+
+    (void)solver->solve(problem, &control);
+    return division.placement;
+}
+
+/* Solves within a memory until so many calls (0: to the end), from the state that is there. */
+static int solve_within(const struct dms_problem *problem, uint64_t memory_bytes,
+                        unsigned thread_ct, uint64_t stop_after, struct answers *answers)
+{
+    struct dms_solve_control control = {.thread_ct = thread_ct,
+                                        .memory_bytes = memory_bytes,
+                                        .max_epochs = 100000,
+                                        .progress = matrix_count_call,
+                                        .result = take_result,
+                                        /* Not over the state that it goes on from. */
+                                        .save = answers->stop.state ? NULL : matrix_keep_state,
+                                        .context = answers,
+                                        .state = answers->stop.state,
+                                        .state_bytes = answers->stop.state_bytes};
+
+    answers->stop.call_ct = 0;
+    answers->stop.stop_after = stop_after;
+    return solver->solve(problem, &control);
+}
+
+/* Stops a fit of several blocks and goes on with another number of threads. */
+static void resume_with(const struct dms_problem *problem, uint64_t memory_bytes, unsigned before,
+                        unsigned after)
+{
+    struct answers *whole = calloc(1, sizeof *whole);
+    int rc = solve_within(problem, memory_bytes, before, 0, whole);
+
+    ok(rc == DMS_OK, "%" PRIu64 " bytes, %u thread%s: %" PRIu64 " passes", memory_bytes, before,
+       before == 1 ? "" : "s", whole->stop.call_ct);
+    for (size_t part = 1; part < 8; part += 2) {
+        struct answers *again = calloc(1, sizeof *again);
+
+        (void)solve_within(problem, memory_bytes, before, 1 + whole->stop.call_ct * part / 8,
+                           again);
+        ok(solve_within(problem, memory_bytes, after, 0, again) == DMS_OK &&
+               same_answers(whole, again, TARGET_MAX),
+           "stopped after %zu of 8 parts, it goes on with %u thread%s", part, after,
+           after == 1 ? "" : "s");
+        free(again->stop.state);
+        free(again);
+    }
+    free(whole->stop.state);
+    free(whole);
+}
+
+/* A fit that goes on elsewhere, with a memory for several blocks that other threads may divide
+ * otherwise; the table of SAGA, on which its steps depend, they may not. Some targets have outputs
+ * that are not finite. */
+static void test_other_threads(void)
+{
+    struct data data;
+    struct dms_problem problem;
+    size_t found = 0, differ = 0;
+
+    make_data(&data, 500, 100, 60, TARGET_MAX, 0.4);
+    pack(&data);
+    for (size_t j = 0; j < TARGET_MAX; j += 3)
+        data.outputs[j * TARGET_MAX + j] = (float)NAN;
+    matrix_problem(&data.matrix, &problem);
+    for (uint64_t memory_bytes = 100000; memory_bytes < 6000000; memory_bytes += 50000) {
+        struct dms_fit_placement one = divide(&problem, memory_bytes, 1);
+        struct dms_fit_placement eight = divide(&problem, memory_bytes, 8);
+
+        differ += (one.block_ct > 0) != (eight.block_ct > 0) ||
+                  (one.block_ct > 0 && strcmp(one.table, eight.table) != 0);
+        if (one.block_ct == eight.block_ct || found == 2)
+            continue;
+        found++;
+        resume_with(&problem, memory_bytes, 1, 8);
+        if (eight.block_ct > 0)
+            resume_with(&problem, memory_bytes, 8, 1);
+    }
+    ok(differ == 0, "what one thread does, eight do, too");
+    free_data(&data);
+}
+
+/* Nor does the choice of a solver depend on the threads. */
+static void test_choice(void)
+{
+    struct data data;
+    struct dms_problem problem;
+    size_t gram_ct = 0, saga_ct = 0, differ = 0;
+
+    make_data(&data, 500, 100, 60, TARGET_MAX, 0.4);
+    matrix_problem(&data.matrix, &problem);
+    for (uint64_t memory_bytes = 100000; memory_bytes < 6000000; memory_bytes += 10000) {
+        struct dms_fit_options options;
+        struct dms_solver_choice one, eight;
+
+        dms_fit_options_init(&options);
+        options.memory_bytes = memory_bytes;
+        options.thread_ct = 1;
+        dms_solver_choose(&problem, &options, &one);
+        options.thread_ct = 8;
+        dms_solver_choose(&problem, &options, &eight);
+        differ += one.solver != eight.solver;
+        gram_ct += one.solver == DMS_SOLVER_GRAM;
+        saga_ct += one.solver == DMS_SOLVER_SAGA;
+    }
+    ok(differ == 0 && gram_ct > 0 && saga_ct > 0,
+       "with less memory saga, with more gram, for any number of threads");
+    free_data(&data);
+}
+
 /* Polishing in as many turns as a small memory asks for gives the very same bytes. */
 static void test_polishing_memory(void)
 {
@@ -631,6 +767,7 @@ static void test_solver(void)
     test_two_models();
     test_determinism(1e-4);
     test_determinism(1e-8);
+    test_other_threads();
     test_bad_checkpoints();
     test_uncertified();
     test_refusals();
@@ -644,6 +781,7 @@ int main(void)
     }
     solver = &solvers[0];
     test_polishing_memory();
+    test_choice();
     solver = &solvers[1];
     test_refit_after_abandoned_path();
     return tap_done();

@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Of a row that comes next; the processor goes on by itself from there. */
-enum { PREFETCHED_BYTES = 4 * 64 };
+enum { PREFETCHED_BYTES = 16 * 64 };
 
 /* ---- which rows ---- */
 
@@ -77,16 +77,30 @@ static int get_row(const struct dms_piece *piece, size_t part, struct dms_row_pl
     return 0;
 }
 
-static void prefetch_row(const struct dms_piece *piece, size_t part, struct dms_row_place place)
+static void prefetch_row(const struct dms_part *part, const uint8_t *row)
 {
-    if (piece->views) {
-        struct dms_row_view view =
-            piece->views[(size_t)place.block * piece->source->part_ct + part];
-        const uint8_t *row = view.rows + place.row * view.stride;
-        for (size_t byte = 0; byte < PREFETCHED_BYTES; byte += 64) {
-            __builtin_prefetch(row + byte);
-        }
+    row += part->first_bit / 8;
+    for (size_t byte = 0; byte < part->used_bytes && byte < PREFETCHED_BYTES; byte += 64) {
+        __builtin_prefetch(row + byte);
     }
+}
+
+/* A row whose turn comes next, on its way into the cache; NULL: it is not in place, or there is
+ * none: get_row will tell. */
+static const uint8_t *peek_row(const struct dms_piece *piece, size_t part,
+                               struct dms_row_place place)
+{
+    const struct dms_row_block *block =
+        &piece->table->blocks[dms_window_block(piece->window, place.block)];
+    struct dms_row_view view;
+    if (piece->views) {
+        view = piece->views[(size_t)place.block * piece->source->part_ct + part];
+    } else if (dms_source_map(piece->source, block, part, &view) != 0) {
+        return NULL;
+    }
+    const uint8_t *row = view.rows + place.row * view.stride;
+    prefetch_row(&piece->source->parts[part], row);
+    return row;
 }
 
 /* Points to the masks where they are when the batch is a run of rows of one chunk with the stride
@@ -116,15 +130,14 @@ static int gather_masks(const struct dms_batch_shape *shape, const struct dms_pi
     size_t bytes = shape->mask_row_bytes;
     const struct dms_row_place *places = buffers->places + piece->batch_row;
     uint8_t *to = buffers->masks + piece->batch_row * stride;
+    const uint8_t *next = NULL;
     for (uint32_t k = 0; k < piece->row_ct; k++, to += stride) {
-        const uint8_t *row;
-        int status = get_row(piece, 0, places[k], scratch, &row);
+        const uint8_t *row = next;
+        int status = row ? 0 : get_row(piece, 0, places[k], scratch, &row);
         if (status != 0) {
             return status;
         }
-        if (k + 1 < piece->row_ct) {
-            prefetch_row(piece, 0, places[k + 1]);
-        }
+        next = k + 1 < piece->row_ct ? peek_row(piece, 0, places[k + 1]) : NULL;
         memcpy(to, row, bytes);
         memset(to + bytes, 0, stride - bytes);
     }
@@ -136,6 +149,7 @@ static int gather_masks(const struct dms_batch_shape *shape, const struct dms_pi
 /* Values on their way from one type to another go through here, a row's part at a time. */
 struct conversion {
     enum dms_dtype from, to;
+    size_t bytes;  /* of a value that is delivered */
     float *floats; /* value_ct of them, when both are needed */
     uint8_t *flags;
 };
@@ -177,42 +191,99 @@ static void convert(const struct conversion *conversion, const uint8_t *row,
     }
 }
 
-/* Memory for a conversion: floats, and behind them the bits that are unpacked, those of the first
- * byte that were not asked for included. */
-static int prepare_conversion(const struct dms_batch_shape *shape, const struct dms_part *part,
-                              enum dms_dtype from, struct dms_buffer *memory,
-                              struct conversion *conversion)
+/* Memory for conversions of the largest part: floats, and behind them the bits that are unpacked,
+ * those of the first byte that were not asked for included. */
+static int prepare_conversion(const struct dms_batch_shape *shape, const struct dms_source *source,
+                              struct dms_buffer *memory, struct conversion *conversion)
 {
+    size_t value_ct = 0;
+    for (size_t part = source->has_masks; part < source->part_ct; part++) {
+        if (source->parts[part].value_ct > value_ct) {
+            value_ct = source->parts[part].value_ct;
+        }
+    }
     dms_buffer_clear(memory);
-    size_t float_bytes = part->value_ct * sizeof(float);
-    int status = dms_buffer_reserve(memory, float_bytes + part->value_ct + 8);
-    *conversion = (struct conversion){from, shape->dtype, (float *)(void *)memory->data,
-                                      memory->data + float_bytes};
+    size_t float_bytes = value_ct * sizeof(float);
+    int status = dms_buffer_reserve(memory, float_bytes + value_ct + 8);
+    *conversion = (struct conversion){
+        .from = source->output->dtype,
+        .to = shape->dtype,
+        .bytes = shape->dtype == DMS_F16 ? sizeof(uint16_t) : sizeof(float),
+        .floats = (float *)(void *)memory->data,
+        .flags = memory->data + float_bytes,
+    };
     return status;
 }
 
-static int gather_part(const struct dms_batch_shape *shape, const struct dms_piece *piece,
-                       size_t part, struct dms_batch_scratch *scratch,
-                       struct dms_batch_buffers *buffers)
+/* Where the parts of a row are: rows of each, of which it is one. NULL: they have to be looked up
+ * one by one, since one is not in place, or none can be found. */
+static struct dms_mapped_rows *look_up(const struct dms_piece *piece, struct dms_row_place place,
+                                       struct dms_mapped_rows *rows)
 {
-    const struct dms_part *described = &piece->source->parts[part];
-    const struct dms_row_place *places = buffers->places + piece->batch_row;
-    size_t value_bytes = shape->dtype == DMS_F16 ? sizeof(uint16_t) : sizeof(float);
-    size_t stride = shape->output_stride_values * value_bytes;
-    uint8_t *to =
-        buffers->outputs + piece->batch_row * stride + described->first_value * value_bytes;
-    struct conversion conversion;
-    int status = prepare_conversion(shape, described, piece->source->output->dtype,
-                                    &scratch->values, &conversion);
-    for (uint32_t k = 0; status == 0 && k < piece->row_ct; k++, to += stride) {
+    const struct dms_source *source = piece->source;
+    size_t first = source->has_masks;
+    if (!piece->views) {
+        const struct dms_row_block *block =
+            &piece->table->blocks[dms_window_block(piece->window, place.block)];
+        return !block->staged && dms_source_map_outputs(source, block, rows) == 0 ? rows : NULL;
+    }
+    const struct dms_row_view *views = piece->views + (size_t)place.block * source->part_ct;
+    for (size_t part = first; part < source->part_ct; part++) {
+        rows[part - first] = (struct dms_mapped_rows){views[part].rows, views[part].stride};
+    }
+    return rows;
+}
+
+/* One row: while its parts are copied, those of the next one are on their way. */
+static int gather_row(const struct dms_piece *piece, const struct conversion *conversion,
+                      const struct dms_row_place *place, const struct dms_mapped_rows *rows,
+                      const struct dms_mapped_rows *next, struct dms_buffer *scratch, uint8_t *to)
+{
+    const struct dms_source *source = piece->source;
+    size_t first = source->has_masks;
+    int status = 0;
+    for (size_t part = first; status == 0 && part < source->part_ct; part++) {
+        const struct dms_part *described = &source->parts[part];
         const uint8_t *row;
-        status = get_row(piece, part, places[k], &scratch->row, &row);
-        if (k + 1 < piece->row_ct) {
-            prefetch_row(piece, part, places[k + 1]);
+        if (next) {
+            const struct dms_mapped_rows *there = &next[part - first];
+            prefetch_row(described, there->rows + place[1].row * there->stride);
+        }
+        if (rows) {
+            row = rows[part - first].rows + place->row * rows[part - first].stride;
+        } else {
+            status = get_row(piece, part, *place, scratch, &row);
         }
         if (status == 0) {
-            convert(&conversion, row, described, to);
+            convert(conversion, row, described, to + described->first_value * conversion->bytes);
         }
+    }
+    return status;
+}
+
+static int gather_outputs(const struct dms_batch_shape *shape, const struct dms_piece *piece,
+                          struct dms_batch_scratch *scratch, struct dms_batch_buffers *buffers)
+{
+    const struct dms_source *source = piece->source;
+    const struct dms_row_place *places = buffers->places + piece->batch_row;
+    struct conversion conversion;
+    int status = prepare_conversion(shape, source, &scratch->values, &conversion);
+    if (status == 0) {
+        dms_buffer_clear(&scratch->ahead);
+        status = dms_buffer_reserve(&scratch->ahead,
+                                    2 * source->part_ct * sizeof(struct dms_mapped_rows));
+    }
+    if (status != 0) {
+        return status;
+    }
+    size_t stride = shape->output_stride_values * conversion.bytes;
+    uint8_t *to = buffers->outputs + piece->batch_row * stride;
+    struct dms_mapped_rows *rooms = (struct dms_mapped_rows *)(void *)scratch->ahead.data;
+    const struct dms_mapped_rows *rows = look_up(piece, places[0], rooms), *next;
+    for (uint32_t k = 0; status == 0 && k < piece->row_ct; k++, to += stride, rows = next) {
+        struct dms_mapped_rows *room = k % 2 == 0 ? rooms + source->part_ct : rooms;
+        next = k + 1 < piece->row_ct ? look_up(piece, places[k + 1], room) : NULL;
+        status = gather_row(piece, &conversion, &places[k], rows, next, &scratch->row, to);
     }
     return status;
 }
@@ -236,21 +307,15 @@ static int fill(const struct dms_batch_shape *shape, const struct dms_piece *pie
                 struct dms_batch_scratch *scratch, struct dms_batch_buffers *buffers)
 {
     int status = 0;
-    size_t part = 0;
-    if (piece->source->has_masks) {
-        part = 1;
-        if (!use_in_place(shape, piece, buffers)) {
-            status = gather_masks(shape, piece, &scratch->row, buffers);
-        }
+    if (piece->source->has_masks && !use_in_place(shape, piece, buffers)) {
+        status = gather_masks(shape, piece, &scratch->row, buffers);
     }
     if (status == 0 && shape->mask_columns && piece->is_whole) {
         /* Here, where reading the map is guarded, and while the rows are in the cache. */
         dms_batch_transpose(shape, piece->row_ct, buffers);
     }
-    for (; status == 0 && part < piece->source->part_ct; part++) {
-        status = gather_part(shape, piece, part, scratch, buffers);
-    }
     if (status == 0 && buffers->outputs) {
+        status = gather_outputs(shape, piece, scratch, buffers);
         clear_output_padding(shape, piece, buffers);
     }
     return status;

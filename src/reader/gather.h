@@ -23,6 +23,7 @@ struct dms_piece {
 struct dms_batch_scratch {
     struct dms_buffer row;    /* of staged rows read one by one, and payloads of chunks */
     struct dms_buffer values; /* between two types */
+    struct dms_buffer ahead;  /* where the parts of the next row are */
 };
 
 /* Fills rows batch_row .. of ids, ranks, masks and outputs, and mask_columns when the piece is the

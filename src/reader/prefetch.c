@@ -313,6 +313,7 @@ static void *work(void *argument)
     pthread_mutex_unlock(&prefetch->lock);
     dms_buffer_free(&scratch.row);
     dms_buffer_free(&scratch.values);
+    dms_buffer_free(&scratch.ahead);
     return NULL;
 }
 

@@ -37,15 +37,18 @@ static struct dms_part make_part(const struct dms_column *column, uint32_t posit
     uint64_t from = first_target > tile_first ? first_target : tile_first;
     uint64_t to = tile_first + tile_targets;
     to = to < first_target + target_ct ? to : first_target + target_ct;
+    size_t first_bit =
+        (size_t)((from - tile_first) * column->values_per_target) * column->element_bits;
+    size_t value_ct = (size_t)((to - from) * column->values_per_target);
     return (struct dms_part){
         .column = position,
         .tile = tile,
         .tile_first = tile_first,
         .tile_targets = tile_targets,
         .row_bytes = (size_t)dms_column_packed_bytes(column, tile_targets),
-        .first_bit =
-            (size_t)((from - tile_first) * column->values_per_target) * column->element_bits,
-        .value_ct = (size_t)((to - from) * column->values_per_target),
+        .first_bit = first_bit,
+        .used_bytes = (first_bit % 8 + value_ct * column->element_bits + 7) / 8,
+        .value_ct = value_ct,
         .first_value = (size_t)((from - first_target) * column->values_per_target),
     };
 }
@@ -126,9 +129,28 @@ int dms_source_map(const struct dms_source *source, const struct dms_row_block *
         return status;
     }
     status = dms_snapshot_map_rows(source->snapshot, block->group, described->column,
-                                   described->tile, &rows);
+                                   described->tile, 1, &rows);
     if (status == 0) {
         *view = (struct dms_row_view){rows.rows, rows.stride, true};
+    }
+    return status;
+}
+
+int dms_source_map_outputs(const struct dms_source *source, const struct dms_row_block *block,
+                           struct dms_mapped_rows *rows)
+{
+    size_t first = source->has_masks;
+    int status = 0;
+    if (!source->warm && !block->staged) {
+        return dms_snapshot_map_rows(source->snapshot, block->group, source->parts[first].column,
+                                     source->parts[first].tile, source->part_ct - first, rows);
+    }
+    for (size_t part = first; status == 0 && part < source->part_ct; part++) {
+        struct dms_row_view view;
+        status = dms_source_map(source, block, part, &view);
+        if (status == 0) {
+            rows[part - first] = (struct dms_mapped_rows){view.rows, view.stride};
+        }
     }
     return status;
 }

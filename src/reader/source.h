@@ -17,7 +17,8 @@ struct dms_part {
     uint32_t tile;
     uint64_t tile_first, tile_targets; /* all targets of the tile */
     size_t row_bytes;                  /* of a decoded row of the tile, packed */
-    size_t first_bit;                  /* in that row: of the first value asked for */
+    size_t first_bit;                  /* in that row: of the first value asked for ... */
+    size_t used_bytes;                 /* ... from whose byte on so many are asked for */
     size_t value_ct;                   /* values asked for, in a row; bits for the masks */
     size_t first_value;                /* where they belong in a delivered row */
 };
@@ -57,6 +58,10 @@ int dms_source_decoded_bytes(const struct dms_source *source, const struct dms_r
 /* The rows of a part in place, or DMS_END when they have to be decoded. */
 int dms_source_map(const struct dms_source *source, const struct dms_row_block *block, size_t part,
                    struct dms_row_view *view);
+
+/* The rows of all parts of the output in place, or DMS_END when one of them has to be decoded. */
+int dms_source_map_outputs(const struct dms_source *source, const struct dms_row_block *block,
+                           struct dms_mapped_rows *rows);
 
 /* Fails: random order wants a part that has to be decoded. */
 int dms_source_refuse_random(const struct dms_source *source, const struct dms_row_block *block,

@@ -70,41 +70,50 @@ int dms_snapshot_is_raw(const struct dms_snapshot *snapshot, size_t group, uint3
     return status;
 }
 
-int dms_snapshot_map_rows(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
-                          uint32_t tile, struct dms_mapped_rows *rows)
+/* Checks a chunk that was not checked yet. DMS_END: it is compressed or encoded. */
+static int check_tile(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                      uint32_t tile, struct dms_tile_entry **entry)
 {
-    struct dms_tile_directory *directory;
-    const uint8_t *map;
-    int status = dms_snapshot_directory(snapshot, group, column, &directory);
+    struct dms_chunk_place place;
+    int status = dms_snapshot_chunk_place(snapshot, group, column, tile, &place);
     if (status != 0) {
         return status;
     }
-    struct dms_tile_entry *entry = directory ? &directory->tiles[tile] : NULL;
-    if (!entry || atomic_load_explicit(&entry->verified_stride, memory_order_relaxed) == 0) {
-        struct dms_chunk_place place;
-        status = dms_snapshot_chunk_place(snapshot, group, column, tile, &place);
-        if (status != 0) {
-            return status;
-        }
-        if (!dms_chunk_is_raw(&place.block.chunk)) {
-            return DMS_END;
-        }
-        status = dms_snapshot_verify_raw(&place);
-        if (status != 0) {
-            return dms_snapshot_fail_chunk(snapshot, status, group, column, tile);
-        }
-        entry = place.entry;
+    if (!dms_chunk_is_raw(&place.block.chunk)) {
+        return DMS_END;
     }
-    const struct dms_group_column *stored = dms_group_record_column(
-        &snapshot->catalog.groups[group], snapshot->catalog.schema->columns[column].id);
-    status = dms_snapshot_map_file(snapshot, stored->segment, &map);
-    if (status != 0) {
-        return dms_snapshot_fail_chunk(snapshot, status, group, column, tile);
+    status = dms_snapshot_verify_raw(&place);
+    *entry = place.entry;
+    return status ? dms_snapshot_fail_chunk(snapshot, status, group, column, tile) : 0;
+}
+
+int dms_snapshot_map_rows(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
+                          uint32_t first_tile, size_t tile_ct, struct dms_mapped_rows *rows)
+{
+    struct dms_tile_directory *directory;
+    const uint8_t *map = NULL;
+    int status = dms_snapshot_directory(snapshot, group, column, &directory);
+    for (size_t i = 0; status == 0 && i < tile_ct; i++) {
+        uint32_t tile = first_tile + (uint32_t)i;
+        struct dms_tile_entry *entry = directory ? &directory->tiles[tile] : NULL;
+        if (!entry || atomic_load_explicit(&entry->verified_stride, memory_order_relaxed) == 0) {
+            status = check_tile(snapshot, group, column, tile, &entry);
+        }
+        if (status == 0 && !map) {
+            const struct dms_group_column *stored = dms_group_record_column(
+                &snapshot->catalog.groups[group], snapshot->catalog.schema->columns[column].id);
+            status = dms_snapshot_map_file(snapshot, stored->segment, &map);
+            if (status != 0) {
+                return dms_snapshot_fail_chunk(snapshot, status, group, column, tile);
+            }
+        }
+        if (status == 0) {
+            rows[i] = (struct dms_mapped_rows){
+                map + entry->offset + DMS_BLOCK_HEADER_BYTES,
+                atomic_load_explicit(&entry->verified_stride, memory_order_relaxed)};
+        }
     }
-    *rows = (struct dms_mapped_rows){
-        map + entry->offset + DMS_BLOCK_HEADER_BYTES,
-        atomic_load_explicit(&entry->verified_stride, memory_order_relaxed)};
-    return 0;
+    return status;
 }
 
 /* ---- files that become shorter ---- */

@@ -30,10 +30,10 @@ struct dms_mapped_rows {
     size_t stride;
 };
 
-/* As dms_snapshot_map_chunk, but takes no system call once the chunk was checked. DMS_END: the
- * chunk is compressed or encoded. */
+/* As dms_snapshot_map_chunk, of tile_ct tiles one after the other, but takes no system call once
+ * these were checked. DMS_END: one of them is compressed or encoded. */
 int dms_snapshot_map_rows(const struct dms_snapshot *snapshot, size_t group, uint32_t column,
-                          uint32_t tile, struct dms_mapped_rows *rows);
+                          uint32_t first_tile, size_t tile_ct, struct dms_mapped_rows *rows);
 
 /* Whether the file of a chunk still has all of it: CORRUPT when it was cut short since. */
 int dms_snapshot_check_chunk_length(const struct dms_snapshot *snapshot, size_t group,

@@ -12,6 +12,7 @@
 #include <dmstore.h>
 
 #include "choices.h"
+#include "gram_report.h"
 #include "json.h"
 #include "npy_file.h"
 #include "options.h"
@@ -33,142 +34,6 @@ struct request {
     bool held_out_given, validation_given, rows_used_given, memory_given;
     bool products, list, remove, as_json;
 };
-
-/* What was done for a row set. */
-struct counted {
-    const char *role;
-    char digest[DMS_DIGEST_TEXT_BYTES];
-    uint64_t example_ct;
-    struct dms_gram_result result;
-    double seconds;
-};
-
-/* What was multiplied for a row set. */
-struct multiplied {
-    const char *role;
-    char digest[DMS_DIGEST_TEXT_BYTES];
-    struct dms_products_result result;
-    double seconds;
-};
-
-/* Training and validation models, as far as they were in work. */
-struct outcome {
-    struct counted counted[2];
-    struct multiplied multiplied[2];
-    size_t role_ct;
-};
-
-static const char *const origin_words[] = {"found", "counted", "added"};
-
-/* ---- reports ---- */
-
-/* Pairs of bits that were looked at in a second. */
-static double speed(const struct counted *counted)
-{
-    double example_ct = (double)counted->example_ct;
-
-    return (double)counted->result.counted_ct * example_ct * (example_ct + 1) / 2 /
-           (counted->seconds > 0 ? counted->seconds : 1e-9);
-}
-
-/* " on cuda: NVIDIA H100 (there is a CUDA device)", and why only where that was left open: nothing
- * when the processor was to count. */
-static void print_placement(const struct request *request, const struct dms_gram_result *result)
-{
-    if (request->device == DMS_DEVICE_CPU)
-        return;
-    printf(" on %s", device_words[result->placement.device]);
-    if (result->device_name[0])
-        printf(": %s", result->device_name);
-    if (request->device == DMS_DEVICE_AUTO)
-        printf(" (%s)", result->placement.reason);
-}
-
-static void print_counted(const struct request *request, const struct counted *counted)
-{
-    const struct dms_gram_result *result = &counted->result;
-    char bytes[TOOL_HUMAN_BYTES];
-
-    printf("%s: %" PRIu64 " model%s, %s, %s: ", counted->role, result->row_ct,
-           tool_plural(result->row_ct), counted->digest,
-           result->file_bytes > 0 ? tool_human_bytes(result->file_bytes, bytes) : "not kept");
-    if (result->origin == DMS_GRAM_FOUND) {
-        puts("was there");
-        return;
-    }
-    if (result->origin == DMS_GRAM_ADDED)
-        printf("%" PRIu64 " added", result->counted_ct);
-    else
-        printf("counted");
-    print_placement(request, result);
-    printf(" in %.3g s, %.3g pairs of bits a second", counted->seconds, speed(counted));
-    if (result->pass_ct > 1)
-        printf(", %" PRIu64 " passes", result->pass_ct);
-    putchar('\n');
-}
-
-static void json_counted(struct json_writer *json, const struct counted *counted)
-{
-    const struct dms_gram_result *result = &counted->result;
-
-    json_object_open(json, NULL);
-    json_text(json, "role", counted->role);
-    json_text(json, "digest", counted->digest);
-    json_u64(json, "models", result->row_ct);
-    json_text(json, "origin", origin_words[result->origin]);
-    json_u64(json, "counted", result->counted_ct);
-    json_u64(json, "passes", result->pass_ct);
-    json_text(json, "device",
-              result->origin == DMS_GRAM_FOUND ? NULL : device_words[result->placement.device]);
-    json_text(json, "device_name", result->device_name[0] ? result->device_name : NULL);
-    json_u64(json, "bytes", result->file_bytes);
-    json_double(json, "seconds", counted->seconds);
-    json_double(json, "bit_pairs_per_second", speed(counted));
-    json_object_close(json);
-}
-
-/* "training, products with margin: 3,138 of 3,138 targets, 335.1 MB: made in 12.3 s" */
-static void print_multiplied(const char *output, const struct multiplied *multiplied)
-{
-    const struct dms_products_result *result = &multiplied->result;
-    char bytes[TOOL_HUMAN_BYTES];
-
-    printf("%s, products with %s: %" PRIu64 " of %" PRIu64 " target%s, %s: ", multiplied->role,
-           output, result->kept_ct, result->target_ct, tool_plural(result->target_ct),
-           tool_human_bytes(result->file_bytes, bytes));
-    if (result->origin == DMS_GRAM_FOUND) {
-        puts("were there");
-        return;
-    }
-    if (result->origin == DMS_GRAM_ADDED)
-        printf("those of %" PRIu64 " models added", result->counted_ct);
-    else
-        printf("made");
-    printf(" in %.3g s", multiplied->seconds);
-    if (result->pass_ct > 1)
-        printf(", %" PRIu64 " passes", result->pass_ct);
-    putchar('\n');
-}
-
-static void json_multiplied(struct json_writer *json, const char *output,
-                            const struct multiplied *multiplied)
-{
-    const struct dms_products_result *result = &multiplied->result;
-
-    json_object_open(json, NULL);
-    json_text(json, "role", multiplied->role);
-    json_text(json, "digest", multiplied->digest);
-    json_text(json, "output", output);
-    json_u64(json, "models", result->row_ct);
-    json_text(json, "origin", origin_words[result->origin]);
-    json_u64(json, "counted", result->counted_ct);
-    json_u64(json, "passes", result->pass_ct);
-    json_u64(json, "targets", result->target_ct);
-    json_u64(json, "kept_targets", result->kept_ct);
-    json_u64(json, "bytes", result->file_bytes);
-    json_double(json, "seconds", multiplied->seconds);
-    json_object_close(json);
-}
 
 /* ---- counting ---- */
 
@@ -270,60 +135,35 @@ static int choose_rows(const struct request *request, dms_snapshot *snapshot, dm
     return code;
 }
 
-static int work_role(const struct request *request, dms_snapshot *snapshot, const char *output,
-                     const char *role, const struct dms_row_set *rows, struct outcome *outcome)
+static int work_role(const struct request *request, dms_snapshot *snapshot, const char *role,
+                     const struct dms_row_set *rows, struct gram_outcome *outcome)
 {
     int code = count_set(request, snapshot, role, rows, &outcome->counted[outcome->role_ct]);
 
-    if (code == 0 && request->products)
-        code = multiply_set(request, snapshot, output, role, rows,
+    if (code == 0 && outcome->output)
+        code = multiply_set(request, snapshot, outcome->output, role, rows,
                             &outcome->multiplied[outcome->role_ct]);
     outcome->role_ct++;
     return code;
-}
-
-static void print_outcome(const struct request *request, const char *output,
-                          const struct outcome *outcome)
-{
-    struct json_writer json;
-
-    for (size_t i = 0; !request->as_json && i < outcome->role_ct; i++) {
-        print_counted(request, &outcome->counted[i]);
-        if (request->products)
-            print_multiplied(output, &outcome->multiplied[i]);
-    }
-    if (!request->as_json)
-        return;
-    json_begin(&json, stdout);
-    json_object_open(&json, NULL);
-    json_u64(&json, "examples", outcome->counted[0].example_ct);
-    json_array_open(&json, "counts");
-    for (size_t i = 0; i < outcome->role_ct; i++)
-        json_counted(&json, &outcome->counted[i]);
-    json_array_close(&json);
-    json_array_open(&json, "products");
-    for (size_t i = 0; request->products && i < outcome->role_ct; i++)
-        json_multiplied(&json, output, &outcome->multiplied[i]);
-    json_array_close(&json);
-    json_object_close(&json);
-    json_end(&json);
 }
 
 /* Training and validation models, as a fit needs them; with an array, those that train alone. */
 static int work_roles(const struct request *request, dms_snapshot *snapshot)
 {
     struct dms_row_sets chosen = {0}, sets;
-    struct outcome outcome = {.role_ct = 0};
+    struct gram_outcome outcome = {.device = (enum dms_device)request->device};
     dms_fit *fit = NULL;
     const char *output;
     int code = choose_rows(request, snapshot, &fit, &chosen, &sets, &output);
 
+    if (request->products)
+        outcome.output = output;
     if (code == 0)
-        code = work_role(request, snapshot, output, "training", &sets.training, &outcome);
+        code = work_role(request, snapshot, "training", &sets.training, &outcome);
     if (code == 0 && !request->array_path && sets.validation.row_ct > 0)
-        code = work_role(request, snapshot, output, "validation", &sets.validation, &outcome);
+        code = work_role(request, snapshot, "validation", &sets.validation, &outcome);
     if (code == 0)
-        print_outcome(request, output, &outcome);
+        (request->as_json ? gram_report_json : gram_report_print)(&outcome);
     dms_row_sets_free(&chosen);
     dms_fit_close(fit);
     return code;
@@ -341,81 +181,6 @@ static int work(const struct request *request)
 }
 
 /* ---- files ---- */
-
-/* The name of a column in *schema; its number when it is no longer there. */
-static const char *column_name(const struct dms_schema *schema, uint32_t id, char text[32])
-{
-    for (uint32_t i = 0; i < schema->column_ct; i++)
-        if (schema->columns[i].id == id)
-            return schema->columns[i].name;
-    snprintf(text, 32, "removed column %" PRIu32, id);
-    return text;
-}
-
-struct listing {
-    const struct dms_schema *schema;
-    struct json_writer *json; /* NULL: text */
-};
-
-static int print_file(void *context, const struct dms_gram_file *file)
-{
-    const struct listing *listing = context;
-    char bytes[TOOL_HUMAN_BYTES], column[32];
-
-    printf("%s  ", file->digest);
-    if (file->kind == DMS_GRAM_PRODUCTS)
-        printf("products with %s  ", column_name(listing->schema, file->column_id, column));
-    if (file->damage) {
-        printf("DAMAGED: %s\n", file->damage);
-        return 0;
-    }
-    printf("%" PRIu64 " model%s, ids %" PRIu64 " to %" PRIu64 ", of commit %" PRIu64 ", %s\n",
-           file->row_ct, tool_plural(file->row_ct), file->first_id, file->last_id, file->sequence,
-           tool_human_bytes(file->bytes, bytes));
-    return 0;
-}
-
-static int json_file(void *context, const struct dms_gram_file *file)
-{
-    const struct listing *listing = context;
-    struct json_writer *json = listing->json;
-    bool is_products = file->kind == DMS_GRAM_PRODUCTS;
-    char column[32];
-
-    json_object_open(json, NULL);
-    json_text(json, "kind", is_products ? "products" : "pairs");
-    json_text(json, "digest", file->digest);
-    json_text(json, "output",
-              is_products ? column_name(listing->schema, file->column_id, column) : NULL);
-    json_text(json, "path", file->path);
-    json_text(json, "damage", file->damage);
-    json_u64(json, "examples", file->example_ct);
-    json_u64(json, "models", file->row_ct);
-    json_u64(json, "first_id", file->first_id);
-    json_u64(json, "last_id", file->last_id);
-    json_u64(json, "sequence", file->sequence);
-    json_u64(json, "bytes", file->bytes);
-    json_object_close(json);
-    return 0;
-}
-
-static int list_files(const struct request *request, const struct dms_schema *schema)
-{
-    struct json_writer json;
-    struct listing listing = {schema, request->as_json ? &json : NULL};
-    int code;
-
-    if (!request->as_json)
-        return dms_gram_files(request->path, false, print_file, &listing);
-    json_begin(&json, stdout);
-    json_object_open(&json, NULL);
-    json_array_open(&json, "files");
-    code = dms_gram_files(request->path, false, json_file, &listing);
-    json_array_close(&json);
-    json_object_close(&json);
-    json_end(&json);
-    return code;
-}
 
 static int remove_files(const struct request *request)
 {
@@ -445,7 +210,8 @@ static int keep_house(const struct request *request)
     int code = dms_snapshot_open(request->path, &snapshot);
 
     if (code == 0)
-        code = request->list ? list_files(request, dms_snapshot_schema(snapshot))
+        code = request->list ? gram_report_files(request->path, dms_snapshot_schema(snapshot),
+                                                 request->as_json)
                              : remove_files(request);
     dms_snapshot_close(snapshot);
     return code;

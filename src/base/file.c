@@ -171,6 +171,27 @@ int dms_open_temporary(const char *path)
     }
 }
 
+/* Removes a file that is locked and still has its name: nobody else gives another file that name
+ * until then, since all writers lock what they find. */
+static int remove_locked(int descriptor, const char *path)
+{
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? dms_fail(DMS_ERR_BUSY, "another process writes '%s'", path)
+                                    : dms_fail_errno("cannot lock '%s'", path);
+    return is_named(descriptor, path) ? dms_file_remove(path) : DMS_OK;
+}
+
+int dms_remove_temporary(const char *path)
+{
+    int descriptor = dms_open(path, O_RDONLY | O_NONBLOCK, 0), code;
+
+    if (descriptor < 0)
+        return descriptor == DMS_ERR_NOT_FOUND ? DMS_OK : descriptor;
+    code = remove_locked(descriptor, path);
+    dms_close(descriptor);
+    return code;
+}
+
 int dms_file_truncate(int descriptor, const char *path, uint64_t size)
 {
     int result = check_range(path, 0, size);

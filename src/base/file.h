@@ -39,6 +39,10 @@ int dms_file_truncate(int descriptor, const char *path, uint64_t size);
  */
 int dms_open_temporary(const char *path);
 
+/* Removes such a file, unless a writer has it (DMS_ERR_BUSY): it keeps it from new writers
+ * meanwhile. One that is not there is no failure. */
+int dms_remove_temporary(const char *path);
+
 /* Waits until data and length are on the disk (fdatasync). After a failure nothing is known about
  * what the disk holds: do not write on, do not try again. */
 int dms_file_sync(int descriptor, const char *path);

@@ -43,7 +43,7 @@ int dms_gram_check_writable(const dms_snapshot *snapshot);
 /* Removes a file for good. */
 int dms_gram_remove_file(const char *path);
 
-/* Removes unfinished files that no writer is at. */
+/* Removes unfinished files that no writer is at, as far as they can be removed. */
 int dms_gram_remove_leftovers(const char *store_path);
 
 /* ---- memory (gram_plan.c) ---- */

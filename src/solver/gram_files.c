@@ -3,14 +3,12 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
@@ -261,17 +259,6 @@ struct removal {
     uint64_t file_ct, bytes;
 };
 
-/* Whether a writer is at an unfinished file. */
-static bool is_in_work(const char *path)
-{
-    int descriptor = dms_open(path, O_RDONLY, 0);
-    bool in_work = descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) != 0;
-
-    if (descriptor >= 0)
-        dms_close(descriptor);
-    return in_work;
-}
-
 static int remove_file(void *context, const char *path, const struct dms_gram_name *name)
 {
     struct removal *removal = context;
@@ -279,11 +266,13 @@ static int remove_file(void *context, const char *path, const struct dms_gram_na
     int rc;
 
     if ((removal->digest && strcmp(removal->digest, name->digest) != 0) ||
-        (removal->leftovers && !name->unfinished) || (name->unfinished && is_in_work(path)))
+        (removal->leftovers && !name->unfinished))
         return DMS_OK;
-    if (stat(path, &file) != 0)
+    if (lstat(path, &file) != 0)
         return errno == ENOENT ? DMS_OK : dms_fail_errno("cannot look at '%s'", path);
-    rc = dms_file_remove(path);
+    rc = name->unfinished ? dms_remove_temporary(path) : dms_file_remove(path);
+    if (rc == DMS_ERR_BUSY || (rc < 0 && removal->leftovers))
+        return DMS_OK;
     removal->file_ct += rc == DMS_OK;
     removal->bytes += rc == DMS_OK ? (uint64_t)file.st_size : 0;
     return rc;

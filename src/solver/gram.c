@@ -233,9 +233,10 @@ static int count(struct gram_job *job, struct dms_gram_writer *writer,
     if (rc == DMS_OK)
         rc = writer ? run_writer(job, writer, &build) : dms_pair_counts_build(&build, counts);
     if (rc == DMS_OK && writer)
-        rc = open_existing(job, counts);
-    if (rc == DMS_END)
-        rc = dms_fail(DMS_ERR_CONFLICT, "counts of pairs '%s' were removed at once", job->path);
+        rc = dms_pair_counts_map(dms_gram_writer_descriptor(writer), job->path,
+                                 job->info.store_uuid, counts);
+    if (rc == DMS_OK && writer)
+        job->result.file_bytes = dms_pair_map_head((*counts)->file)->file_bytes;
     if (rc == DMS_OK && writer && job->base)
         rc = dms_gram_remove_file(job->base_path);
     if (rc == DMS_OK)

@@ -92,6 +92,11 @@ int dms_gram_writer_wait(const char *path, uint64_t row_ct, dms_progress progres
     return rc;
 }
 
+int dms_gram_writer_descriptor(const struct dms_gram_writer *writer)
+{
+    return writer->descriptor;
+}
+
 /* ---- writing ---- */
 
 void dms_gram_writer_begin(struct dms_gram_writer *writer, uint64_t offset)

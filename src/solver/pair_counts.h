@@ -29,7 +29,7 @@ void dms_pair_counts_free(struct dms_pair_counts *counts);
  * Opens the file of counts at `path`, which stays mapped: any number of processes share its pages,
  * and it may be removed meanwhile. Tiles are checked when they are first read. `store_uuid` is that
  * of the store it must be of, or NULL. NOT_FOUND: no such file. CORRUPT: its head or lists are
- * damaged, or it is cut off. INVALID: it is of another store.
+ * damaged, it is cut off, or is no regular file. INVALID: it is of another store.
  */
 int dms_pair_counts_open(const char *path, const uint8_t *store_uuid,
                          struct dms_pair_counts **counts);

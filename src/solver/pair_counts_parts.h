@@ -28,6 +28,11 @@ int dms_pair_counts_create(size_t example_ct, uint64_t row_ct, struct dms_pair_c
 /* Counts in memory what `plan` says; its begin and keep are not used. */
 int dms_pair_counts_build(const struct dms_pair_build *plan, struct dms_pair_counts **counts);
 
+/* As dms_pair_counts_open, of a file that is open and that messages call `path`, whether it still
+ * has that name or not. The descriptor stays the caller's. */
+int dms_pair_counts_map(int descriptor, const char *path, const uint8_t *store_uuid,
+                        struct dms_pair_counts **counts);
+
 void dms_pair_map_close(struct dms_pair_map *map);
 const struct dms_gram_head *dms_pair_map_head(const struct dms_pair_map *map);
 

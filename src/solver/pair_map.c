@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -110,31 +111,39 @@ static int fill_counts(int descriptor, struct dms_pair_map *map, struct dms_pair
     return DMS_OK;
 }
 
-static int open_map(const char *path, const uint8_t *store_uuid, struct dms_pair_map *map,
+/* A directory, a pipe and the like have no length that could be held against the head. */
+static int check_kind(int descriptor, const char *path)
+{
+    struct stat status;
+
+    if (fstat(descriptor, &status) != 0)
+        return dms_fail_errno("cannot look at '%s'", path);
+    return S_ISREG(status.st_mode) ? DMS_OK : dms_fail(DMS_ERR_CORRUPT, "it is no regular file");
+}
+
+static int open_map(int descriptor, const uint8_t *store_uuid, struct dms_pair_map *map,
                     struct dms_pair_counts **counts)
 {
-    int descriptor = dms_open(path, O_RDONLY, 0), rc;
+    int rc = check_kind(descriptor, map->path);
 
-    if (descriptor < 0)
-        return descriptor;
-    rc = read_head(descriptor, store_uuid, map);
+    if (rc == DMS_OK)
+        rc = read_head(descriptor, store_uuid, map);
     if (rc == DMS_OK)
         rc = dms_pair_counts_create((size_t)map->head.example_ct, map->head.row_ct, counts);
     if (rc == DMS_OK)
         rc = fill_counts(descriptor, map, *counts);
-    dms_close(descriptor);
-    return rc < 0 ? dms_fail_prefix(rc, "counts of pairs '%s'", path) : rc;
+    return rc < 0 ? dms_fail_prefix(rc, "counts of pairs '%s'", map->path) : rc;
 }
 
-int dms_pair_counts_open(const char *path, const uint8_t *store_uuid,
-                         struct dms_pair_counts **counts)
+int dms_pair_counts_map(int descriptor, const char *path, const uint8_t *store_uuid,
+                        struct dms_pair_counts **counts)
 {
     struct dms_pair_map *map = dms_alloc(1, sizeof *map);
     struct dms_pair_counts *made = NULL;
     int rc = DMS_ERR_NO_MEMORY;
 
     if (map && (map->path = dms_strdup(path)) != NULL)
-        rc = open_map(path, store_uuid, map, &made);
+        rc = open_map(descriptor, store_uuid, map, &made);
     if (rc < 0) {
         dms_pair_counts_free(made);
         dms_pair_map_close(map);
@@ -143,6 +152,19 @@ int dms_pair_counts_open(const char *path, const uint8_t *store_uuid,
     made->file = map;
     *counts = made;
     return DMS_OK;
+}
+
+int dms_pair_counts_open(const char *path, const uint8_t *store_uuid,
+                         struct dms_pair_counts **counts)
+{
+    /* Not to wait for a writer, should a pipe be there. */
+    int descriptor = dms_open(path, O_RDONLY | O_NONBLOCK, 0), rc;
+
+    if (descriptor < 0)
+        return descriptor;
+    rc = dms_pair_counts_map(descriptor, path, store_uuid, counts);
+    dms_close(descriptor);
+    return rc;
 }
 
 const struct dms_row_set *dms_pair_counts_rows(const struct dms_pair_counts *counts)

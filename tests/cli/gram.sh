@@ -177,6 +177,18 @@ dmstore gram run.dms --remove >/dev/null
 ) &
 check "a file that somebody writes is waited for" dmstore gram run.dms --validation 0
 check "and then made" cmp "$(files)" good.pairs
+# Counts that are removed at once serve the process that made them.
+remove_again_and_again() {
+    while [ ! -e enough ]; do dmstore gram run.dms --remove >/dev/null; done
+}
+count_again_and_again() {
+    for _ in $(seq 50); do dmstore gram run.dms --validation 0 --threads 1 >/dev/null || return 1; done
+}
+remove_again_and_again & remover=$!
+check "counting while others remove" count_again_and_again
+touch enough
+wait $remover
+dmstore gram run.dms --validation 0 >/dev/null
 echo nonsense >"run.dms/gram/$(printf '%032d' 7).pairs.tmp"
 dmstore gram run.dms --rows-used 100 --validation 0 >/dev/null
 check_output "what a killed process left is taken away" "" find run.dms/gram -name '*.tmp'

@@ -70,8 +70,8 @@ static void print_gram(const struct verdict *verdict)
     printf("%" PRIu64 " file%s of counts and products, %s", verdict->gram_ct,
            tool_plural(verdict->gram_ct), tool_human_bytes(verdict->gram_bytes, bytes));
     if (verdict->gram_damage_ct > 0)
-        printf(": %" PRIu64 " DAMAGED; 'dmstore gram --remove' removes them, and they can be "
-               "made again",
+        printf(": %" PRIu64 " CANNOT BE USED; 'dmstore gram --remove' removes them, and they "
+               "can be made again",
                verdict->gram_damage_ct);
     putchar('\n');
 }

@@ -177,7 +177,7 @@ static int print_file(void *context, const struct dms_gram_file *file)
     if (file->kind == DMS_GRAM_PRODUCTS)
         printf("products with %s  ", column_name(listing->schema, file->column_id, column));
     if (file->damage) {
-        printf("DAMAGED: %s\n", file->damage);
+        printf("CANNOT BE USED: %s\n", file->damage);
         return 0;
     }
     printf("%" PRIu64 " model%s, ids %" PRIu64 " to %" PRIu64 ", of commit %" PRIu64 ", %s\n",

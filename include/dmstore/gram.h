@@ -176,7 +176,7 @@ struct dms_gram_file {
     enum dms_gram_kind kind;
     const char *digest; /* of the row set, as in the name */
     uint32_t column_id; /* of products: that of the output column, as in the name */
-    const char *damage; /* what is wrong with it; NULL: nothing is. All below is 0 then */
+    const char *damage; /* why it cannot be used; NULL: it can. All below is 0 then */
     uint64_t sequence;  /* of the snapshot whose models were taken in */
     uint64_t example_ct;
     uint64_t target_ct; /* of products */
@@ -186,8 +186,9 @@ struct dms_gram_file {
 };
 
 /* Tells of all files of counts and products of the store directory `path`, or of the store of a
- * manifest, in the order of their names; ends early with what `tell` returns unless that is 0.
- * `check`: all of them is checked, not only what they say of themselves. */
+ * manifest, those that cannot be read included, in the order of their names; ends early with what
+ * `tell` returns unless that is 0. `check`: all of them is checked, not only what they say of
+ * themselves. */
 DMS_API int dms_gram_files(const char *path, bool check,
                            int (*tell)(void *context, const struct dms_gram_file *file),
                            void *context);

@@ -47,26 +47,34 @@ struct gram_job {
 
 /* ---- what is there ---- */
 
+/* Whether counts are those of the models that the name says. */
+static int check_rows(const struct gram_job *job, const struct dms_pair_counts *counts)
+{
+    const struct dms_row_set *rows = dms_pair_counts_rows(counts);
+
+    if (counts->example_ct == job->example_ct && rows->row_ct == job->rows->row_ct &&
+        memcmp(rows->digest, job->rows->digest, sizeof rows->digest) == 0)
+        return DMS_OK;
+    return dms_fail(DMS_ERR_CORRUPT,
+                    "counts of pairs '%s' are not of the models that the name says", job->path);
+}
+
 /* DMS_END: there is no file. */
 static int open_existing(struct gram_job *job, struct dms_pair_counts **counts)
 {
     struct dms_pair_counts *found = NULL;
-    const struct dms_row_set *rows;
     int rc = dms_pair_counts_open(job->path, job->info.store_uuid, &found);
 
     if (rc == DMS_ERR_NOT_FOUND)
         return DMS_END;
+    if (rc == DMS_OK)
+        rc = check_rows(job, found);
     if (rc < 0)
-        return dms_fail_prefix(rc, "remove it with 'dmstore gram --remove'");
-    rows = dms_pair_counts_rows(found);
-    if (found->example_ct != job->example_ct || rows->row_ct != job->rows->row_ct ||
-        memcmp(rows->digest, job->rows->digest, sizeof rows->digest) != 0) {
         dms_pair_counts_free(found);
-        return dms_fail(DMS_ERR_CORRUPT,
-                        "counts of pairs '%s' are not of the models that its name says: remove it "
-                        "with 'dmstore gram --remove'",
-                        job->path);
-    }
+    if (rc == DMS_ERR_CORRUPT || rc == DMS_ERR_VERSION || rc == DMS_ERR_INVALID)
+        rc = dms_fail(rc, "%s: remove it with 'dmstore gram --remove'", dms_error_message());
+    if (rc < 0)
+        return rc;
     job->result.origin = DMS_GRAM_FOUND;
     job->result.file_bytes = dms_pair_map_head(found->file)->file_bytes;
     *counts = found;
@@ -117,6 +125,8 @@ static int prepare_rows(struct gram_job *job)
     rc = dms_row_set_check(job->rows, "counted", &hashes);
     if (rc == DMS_OK)
         rc = dms_gram_each(dms_snapshot_path(job->snapshot), consider_base, &search);
+    if (rc == DMS_ERR_PERMISSION) /* of the directory: there is nothing to add to */
+        rc = DMS_OK;
     dms_model_hashes_free(&hashes);
     if (rc == DMS_OK && job->base)
         counted = dms_pair_counts_rows(job->base);
@@ -274,7 +284,8 @@ static int get(struct gram_job *job, struct dms_pair_counts **counts)
     enum dms_gram_keep keep = job->options->keep;
     int rc = open_existing(job, counts);
 
-    if (rc != DMS_END)
+    /* Somebody else's file that may not be read is one that cannot be kept. */
+    if (rc != DMS_END && (rc != DMS_ERR_PERMISSION || keep == DMS_GRAM_KEEP))
         return rc;
     /* Before a file is begun: none is needed to learn that there is no device. */
     rc = dms_device_choose(job->options->device, &job->placement);

@@ -40,7 +40,7 @@ int dms_gram_each(const char *store_path,
 /* PERMISSION: the snapshot is of a manifest, which is for reading. */
 int dms_gram_check_writable(const dms_snapshot *snapshot);
 
-/* Removes a file for good. */
+/* Removes a file for good, unless it is somebody else's to remove. */
 int dms_gram_remove_file(const char *path);
 
 /* Removes unfinished files that no writer is at, as far as they can be removed. */

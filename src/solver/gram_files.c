@@ -219,11 +219,11 @@ static int list_file(void *context, const char *path, const struct dms_gram_name
 
     if (rc == DMS_ERR_NOT_FOUND) /* removed meanwhile */
         return DMS_OK;
-    if (rc == DMS_ERR_CORRUPT || rc == DMS_ERR_VERSION) {
+    if (rc == DMS_ERR_NO_MEMORY)
+        return rc;
+    if (rc < 0) {
         file = named;
         file.damage = dms_error_message();
-    } else if (rc < 0) {
-        return rc;
     }
     return listing->tell(listing->context, &file);
 }
@@ -286,7 +286,7 @@ int dms_gram_remove_file(const char *path)
     if (rc == DMS_OK)
         rc = dms_directory_sync(directory);
     free(directory);
-    return rc;
+    return rc == DMS_ERR_PERMISSION ? DMS_OK : rc;
 }
 
 int dms_gram_remove_leftovers(const char *store_path)

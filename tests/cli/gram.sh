@@ -152,12 +152,51 @@ check_error "a file that is cut short" 1 "bytes, not" dmstore gram run.dms --val
 truncate -s 10 "$file"
 check_error "even before its head ends" 1 "cut off" dmstore gram run.dms --validation 0
 check "the list tells of it" dmstore gram run.dms --list
-check_printed "as damaged" "DAMAGED"
+check_printed "as one that is of no use" "CANNOT BE USED"
 cp good.pairs "run.dms/gram/$(printf '%032d' 0).pairs"
 check_status "a file of another name is noticed" 1 dmstore verify run.dms
 check "removed, damaged or not" dmstore gram run.dms --remove
 check "they can be made again" dmstore gram run.dms --validation 0
 check "as they were" cmp "$(files)" good.pairs
+
+# What is no file is told of at once: nobody waits for the other end of a pipe.
+rm "$file"
+mkfifo "$file"
+check_status "a pipe in its place is noticed" 1 timeout -s KILL 20 "$DMSTORE" verify run.dms
+check_printed "as what it is" "it is no regular file"
+check "the list tells of it" timeout -s KILL 20 "$DMSTORE" gram run.dms --list
+check "so does info" timeout -s KILL 20 "$DMSTORE" info run.dms
+check_error "counting says what to do" 1 "it is no regular file: remove it with 'dmstore gram --remove'" \
+    timeout -s KILL 20 "$DMSTORE" gram run.dms --validation 0
+check_error "so does a fit" 1 "it is no regular file: remove it with 'dmstore gram --remove'" \
+    timeout -s KILL 20 "$DMSTORE" fit run.dms --output y --name p --validation 0 -o p.part
+mv "$file" "$file.tmp"
+check "a pipe that a killed process might have left is taken away" timeout -s KILL 20 "$DMSTORE" gram run.dms --rows-used 9 --validation 0
+check_output "it is gone" "" find run.dms/gram -name '*.tmp'
+mkdir "$file"
+check "a list with a directory in it" dmstore gram run.dms --list
+check_printed "tells of the others, too" "9 models, ids 0 to"
+rmdir "$file"
+
+# Counts that somebody else made for himself alone.
+if [ "$(id -u)" -eq 0 ] && setpriv --reuid 65534 --clear-groups "$DMSTORE" --version >/dev/null 2>&1; then
+    nobody() { setpriv --reuid 65534 --clear-groups "$DMSTORE" "$@"; }
+    chmod 755 .
+    mkdir -m 777 theirs
+    chmod 666 run.dms/lmdb/lock.mdb
+    dmstore gram run.dms --remove >/dev/null
+    dmstore gram run.dms --validation 0 >/dev/null
+    chmod 600 "$file"
+    check_error "others cannot count into it" 1 "cannot open" nobody gram run.dms --validation 0
+    check "but fit, with counts in memory" nobody fit run.dms --output y --name p --lambdas 3 --validation 0 -o theirs/p.part
+    check "and list" nobody gram run.dms --list
+    check_printed "what cannot be used" "Permission denied"
+    chmod 700 run.dms/gram
+    check "so where the directory cannot be read" nobody fit run.dms --output y --name q --lambdas 3 --validation 0 -o theirs/q.part
+    chmod 755 run.dms/gram
+else
+    skip "counts of another user" "it takes root and setpriv"
+fi
 
 # ---- several processes ----
 

@@ -18,6 +18,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+/* For another run of the same job that writes its checkpoint: how long to wait before looking
+ * again, and how often. */
+#define WAIT_NS 50000000
+#define WAITS 200
 
 static const char magic[8] = {'D', 'M', 'S', 'F', 'I', 'T', 'C', '1'};
 
@@ -232,6 +238,22 @@ static int publish(const char *temporary, const char *path)
     return code;
 }
 
+/* Opens the temporary file, locked against other runs of the same job: two that write to it at once
+ * would give their mixture the name. Waits for the other one. Where files cannot be locked, as on
+ * some network file systems, it is opened as it is. */
+static int open_temporary(const char *path)
+{
+    const struct timespec moment = {.tv_nsec = WAIT_NS};
+    int code = dms_open_temporary(path);
+
+    for (int i = 0; code == DMS_ERR_BUSY && i < WAITS; i++) {
+        nanosleep(&moment, NULL);
+        code = dms_open_temporary(path);
+    }
+    return code >= 0 || code == DMS_ERR_BUSY ? code
+                                             : dms_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+}
+
 int dms_checkpoint_write(const struct dms_checkpoint *checkpoint, const char *path,
                          const void *state, size_t state_bytes)
 {
@@ -244,12 +266,11 @@ int dms_checkpoint_write(const struct dms_checkpoint *checkpoint, const char *pa
     if (!writer.hash)
         code = DMS_ERR_NO_MEMORY;
     if (code == 0)
-        code = writer.descriptor = dms_open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+        code = writer.descriptor = open_temporary(temporary);
     if (code >= 0)
         code = put_all(&writer, checkpoint, state, state_bytes);
     if (code == 0)
         code = dms_file_sync(writer.descriptor, temporary);
-    dms_close(writer.descriptor);
     if (code == 0)
         code = publish(temporary, path);
     if (code < 0 && writer.descriptor >= 0) {
@@ -257,6 +278,7 @@ int dms_checkpoint_write(const struct dms_checkpoint *checkpoint, const char *pa
         (void)dms_file_remove(temporary);
         (void)dms_error_restore(&failure);
     }
+    dms_close(writer.descriptor);
     dms_hash_stream_free(writer.hash);
     free(temporary);
     return code < 0 ? dms_fail_prefix(code, "cannot write a checkpoint") : 0;
@@ -287,7 +309,8 @@ static int compare_identity(const char *path, const char *has, size_t has_bytes,
 
         if (line_bytes != asked_bytes || memcmp(has, asked, line_bytes) != 0)
             return dms_fail(DMS_ERR_CONFLICT,
-                            "checkpoint '%s' is of another job: it has %.*s, this one has %.*s",
+                            "checkpoint '%s' is of another job: it has %.*s, this one has %.*s; "
+                            "remove the file to begin anew",
                             path, (int)line_bytes, has, (int)asked_bytes, asked);
         has += line_bytes + 1;
         asked += asked_bytes + 1;

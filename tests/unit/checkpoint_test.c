@@ -1,6 +1,6 @@
 /*
  * Checkpoints of fits: what is written comes back, and what is damaged, cut or of another job is
- * refused.
+ * refused; two processes that write one at the same time do not mix it.
  */
 #include "base/error.h"
 #include "base/file.h"
@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char path[] = "checkpoint_test.checkpoint";
@@ -159,11 +160,46 @@ static void test_damage(void)
     dms_buffer_free(&file);
 }
 
+/* Writes the checkpoint again and again, in a process of its own; returns its id. */
+static pid_t write_many(size_t state_bytes)
+{
+    struct dms_checkpoint written = {0};
+    uint8_t *state = calloc(1, state_bytes);
+    pid_t child = fork();
+    bool good = state != NULL;
+
+    if (child != 0) {
+        free(state);
+        return child;
+    }
+    good = good && dms_checkpoint_identify(&written, "fit", "base") == 0 &&
+           dms_checkpoint_identify(&written, "seed", "1") == 0;
+    for (int i = 0; good && i < 40; i++)
+        good = dms_checkpoint_write(&written, path, state, state_bytes) == 0;
+    _exit(good ? 0 : 1);
+}
+
+/* The same job, run twice by mistake. */
+static void test_together(void)
+{
+    struct dms_checkpoint read = {0};
+    pid_t first = write_many(10000), second = write_many(300000);
+    int first_status = -1, second_status = -1;
+
+    waitpid(first, &first_status, 0);
+    waitpid(second, &second_status, 0);
+    ok(first_status == 0 && second_status == 0, "two processes write it at the same time");
+    identify(&read, "1");
+    is_int(dms_checkpoint_read(&read, path), 0, "and it is whole");
+    dms_checkpoint_free(&read);
+}
+
 int main(void)
 {
     (void)unlink(path);
     test_round_trip();
     test_damage();
+    test_together();
     (void)unlink(path);
     return tap_done();
 }

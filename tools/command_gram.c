@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <dmstore.h>
 
@@ -36,6 +37,12 @@ struct request {
 };
 
 /* ---- counting ---- */
+
+/* Whether the array goes to standard output, where nothing may stand behind it. */
+static bool is_printed(const struct request *request)
+{
+    return request->array_path && strcmp(request->array_path, "-") == 0;
+}
 
 static int write_array(const dms_gram *gram, const char *path)
 {
@@ -162,7 +169,7 @@ static int work_roles(const struct request *request, dms_snapshot *snapshot)
         code = work_role(request, snapshot, "training", &sets.training, &outcome);
     if (code == 0 && !request->array_path && sets.validation.row_ct > 0)
         code = work_role(request, snapshot, "validation", &sets.validation, &outcome);
-    if (code == 0)
+    if (code == 0 && !is_printed(request))
         (request->as_json ? gram_report_json : gram_report_print)(&outcome);
     dms_row_sets_free(&chosen);
     dms_fit_close(fit);
@@ -233,6 +240,8 @@ static int check(struct request *request)
     if (request->fit_name && chooses)
         return tool_fail_usage(name, "--fit has its models already: leave --output, --holdout, "
                                      "--validation and --rows-used out");
+    if (request->as_json && is_printed(request))
+        return tool_fail_usage(name, "--json and -o - cannot both be printed");
     if (request->products && !request->fit_name && !request->choice.output)
         return tool_fail_usage(name, "--products: of which output? Give --output or --fit");
     if (request->rows_used_given && request->choice.rows_used == 0)

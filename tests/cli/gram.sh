@@ -77,6 +77,9 @@ check "with --json" dmstore gram run.dms --fit f --json
 check_line "they are found" '"origin": "found",'
 check "of some training models" dmstore gram run.dms --holdout 100 --rows-used 500 -o pairs.npy
 same_pairs "the first of them are counted" pairs.npy halves.npy 500
+dmstore gram run.dms --holdout 100 --rows-used 500 -o - >printed.npy
+check_same "they can be printed, and nothing with them" printed.npy pairs.npy
+check_error "but not with --json" 2 "cannot both be printed" dmstore gram run.dms -o - --json
 check "a list" dmstore gram run.dms --list
 check_printed "has the first models" "500 models, ids 0 to 499"
 check_printed "and the others" "80 models, ids 720 to 799"

@@ -382,6 +382,7 @@ void fit_report_print_json(struct fit_report *report, const char *stored, uint64
     json_u64(&json, "training", header->training.row_ct);
     json_u64(&json, "validation", header->validation.row_ct);
     json_u64(&json, "held_out", header->held_out.row_ct);
+    json_text(&json, "solver", solver_words[report->solver]);
     json_text(&json, "device",
               report->device == DMS_DEVICE_AUTO ? NULL : device_words[report->device]);
     json_double(&json, "tolerance", report->tolerance);

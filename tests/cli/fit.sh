@@ -141,6 +141,7 @@ summary = json.load(open("json.json"))
 assert (summary["training"], summary["validation"], summary["held_out"]) == (990, 110, 100), summary
 assert summary["targets"] == summary["certified_targets"] == summary["added"] == 2 and summary["first_target"] == 2, summary
 assert summary["certified_pairs"] == summary["pairs"] > 2 and summary["worst_gap"] <= 1e-4, summary
+assert summary["solver"] == "gram", summary
 PYTHON
 
 # ---- options that change the problem --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -296,12 +297,17 @@ static int check_writable(const char *path, const char *hint)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    struct stat status;
     int code = 0;
 
     if (!directory)
         return dms_source_fail(DMS_ERR_NO_MEMORY, "out of memory");
     if (access(directory, W_OK | X_OK) != 0)
         code = tool_source_fail_errno("cannot write '%s'%s", path, hint);
+    else if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        code = dms_source_fail(DMS_ERR_INVALID,
+                               "cannot write '%s'%s: it is there and is not a regular file", path,
+                               hint);
     free(directory);
     return code;
 }

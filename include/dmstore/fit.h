@@ -95,7 +95,8 @@ DMS_API void dms_fit_part_free(dms_fit_part *part);
 DMS_API int dms_fit_part_add(dms_fit_part *part, const struct dms_fitted_target *target);
 
 /* A part as a file (temporary name, fsync, rename), checksummed; and back: the caller owns *part.
- * Saving: INVALID for a part without targets. Loading: CORRUPT, INVALID (another kind of file). */
+ * Saving: INVALID for a part without targets, and where `path` is there and no regular file.
+ * Loading: CORRUPT, INVALID (another kind of file). */
 DMS_API int dms_fit_part_save(const dms_fit_part *part, const char *path);
 DMS_API int dms_fit_part_load(const char *path, dms_fit_part **part);
 

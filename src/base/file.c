@@ -270,6 +270,16 @@ int dms_file_exists(const char *path, bool *exists)
     return DMS_OK;
 }
 
+int dms_file_check_replaceable(const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        return dms_fail(DMS_ERR_INVALID, "cannot write '%s': it is there and is not a regular file",
+                        path);
+    return DMS_OK;
+}
+
 /*
  * Creates a new file beside `path`. Process id, time and a counter make the name unusual; O_EXCL
  * makes it ours even when another host on the same file system hits upon the same one.

@@ -53,6 +53,10 @@ int dms_directory_sync(const char *path);
 /* Renames, replacing `to`. Durable only after dms_directory_sync(). */
 int dms_file_rename(const char *from, const char *to);
 
+/* INVALID: what is at `path` is no regular file, as a device; renaming would put one in its place.
+ */
+int dms_file_check_replaceable(const char *path);
+
 /* Exchanges two names at once. UNSUPPORTED where the file system cannot. */
 int dms_file_exchange(const char *one, const char *other);
 

@@ -32,7 +32,8 @@ int dms_fit_part_save(const dms_fit_part *part, const char *path)
     bool is_there = false;
     char *directory = dms_path_parent(path);
     char *temporary = dms_path_temporary(path);
-    int status = directory && temporary ? dms_fit_part_code(part, &coded) : DMS_ERR_NO_MEMORY;
+    int status = directory && temporary ? dms_file_check_replaceable(path) : DMS_ERR_NO_MEMORY;
+    status = status ? status : dms_fit_part_code(part, &coded);
     if (status == 0) {
         status = dms_segment_create_at(temporary, part->header->store_uuid, 0, DMS_SEGMENT_FIT_PART,
                                        NULL, DMS_FEATURE_FITS, &writer);

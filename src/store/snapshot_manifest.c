@@ -37,7 +37,7 @@ int dms_snapshot_write_manifest(const dms_snapshot *snapshot, const char *path)
     char *directory = dms_path_parent(path);
     char *temporary = dms_path_temporary(path);
     bool is_there = false;
-    int status = directory && temporary ? 0 : DMS_ERR_NO_MEMORY;
+    int status = directory && temporary ? dms_file_check_replaceable(path) : DMS_ERR_NO_MEMORY;
     if (status == 0) {
         status = dms_segment_create_at(temporary, snapshot->store_uuid, 0, DMS_SEGMENT_MANIFEST,
                                        snapshot->catalog.schema,

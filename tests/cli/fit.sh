@@ -227,6 +227,12 @@ check_error "a ratio of 1" 2 "between 0 and 1" fit --output y --lambda-min-ratio
 check_error "CUDA" 1 "this build has no CUDA backend" fit --output y --device cuda
 check_error "too little memory" 1 "memory" fit --output y --memory 10K
 check_error "no place for the checkpoint" 1 "--checkpoint" fit --output y --checkpoint nowhere/it
+mkfifo pipe
+check_error "a pipe, or a device, instead of a part" 1 "cannot write 'pipe': it is there and is not a regular file" \
+    fit --output y -o pipe
+check_error "or instead of a manifest" 1 "cannot write 'pipe': it is there and is not a regular file" \
+    dmstore snapshot base -o pipe
+check "is left alone" test -p pipe
 check_python "labels and maps that lead nowhere" <<'PYTHON'
 np.save("bad_labels.npy", np.array([0, 0, 3, 0]))
 np.save("bad_self.npy", np.array([0] * 9 + [40]))

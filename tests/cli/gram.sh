@@ -196,6 +196,8 @@ if [ "$(id -u)" -eq 0 ] && setpriv --reuid 65534 --clear-groups "$DMSTORE" --ver
     check_printed "what cannot be used" "Permission denied"
     chmod 700 run.dms/gram
     check "so where the directory cannot be read" nobody fit run.dms --output y --name q --lambdas 3 --validation 0 -o theirs/q.part
+    check "info tells of the rest" nobody info run.dms
+    check_error "the list cannot" 1 "cannot read directory 'run.dms/gram'" nobody gram run.dms --list
     chmod 755 run.dms/gram
 else
     skip "counts of another user" "it takes root and setpriv"

@@ -135,6 +135,15 @@ int dms_file_size(int descriptor, const char *path, uint64_t *size)
     return DMS_OK;
 }
 
+int dms_file_check_regular(int descriptor, const char *path)
+{
+    struct stat status;
+
+    if (fstat(descriptor, &status) != 0)
+        return dms_fail_errno("cannot look at '%s'", path);
+    return S_ISREG(status.st_mode) ? DMS_OK : dms_fail(DMS_ERR_CORRUPT, "it is no regular file");
+}
+
 /* Whether `path` names the open file. */
 static bool is_named(int descriptor, const char *path)
 {

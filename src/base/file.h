@@ -29,6 +29,9 @@ int dms_pwrite_full(int descriptor, const char *path, const void *data, size_t s
 /* *size = the length of the file in bytes. */
 int dms_file_size(int descriptor, const char *path, uint64_t *size);
 
+/* CORRUPT: it is a directory, a pipe or the like, which has no length. */
+int dms_file_check_regular(int descriptor, const char *path);
+
 /* Cuts or extends the file to `size` bytes. */
 int dms_file_truncate(int descriptor, const char *path, uint64_t size);
 

@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -111,20 +110,10 @@ static int fill_counts(int descriptor, struct dms_pair_map *map, struct dms_pair
     return DMS_OK;
 }
 
-/* A directory, a pipe and the like have no length that could be held against the head. */
-static int check_kind(int descriptor, const char *path)
-{
-    struct stat status;
-
-    if (fstat(descriptor, &status) != 0)
-        return dms_fail_errno("cannot look at '%s'", path);
-    return S_ISREG(status.st_mode) ? DMS_OK : dms_fail(DMS_ERR_CORRUPT, "it is no regular file");
-}
-
 static int open_map(int descriptor, const uint8_t *store_uuid, struct dms_pair_map *map,
                     struct dms_pair_counts **counts)
 {
-    int rc = check_kind(descriptor, map->path);
+    int rc = dms_file_check_regular(descriptor, map->path);
 
     if (rc == DMS_OK)
         rc = read_head(descriptor, store_uuid, map);

@@ -5,6 +5,7 @@
  */
 #include "solver/products.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@
 #include "format/schema.h"
 #include "solver/gram.h"
 #include "solver/gram_rows.h"
+#include "solver/gram_writer.h"
 #include "solver/products_build.h"
 #include "solver/products_file.h"
 #include "solver/split.h"
@@ -56,10 +58,11 @@ int dms_products_find(const dms_snapshot *snapshot, const struct dms_row_set *ro
             memcmp(head->digest, rows->digest, sizeof head->digest) != 0)
             rc = dms_fail(DMS_ERR_CORRUPT, "products '%s' are not of what their name says", path);
     }
-    if (rc == DMS_ERR_NOT_FOUND)
+    /* Somebody else's that may not be read are as good as none. */
+    if (rc == DMS_ERR_NOT_FOUND || rc == DMS_ERR_PERMISSION)
         rc = DMS_OK;
-    else if (rc < 0)
-        rc = dms_fail_prefix(rc, "remove it with 'dmstore gram --remove'");
+    else if (rc == DMS_ERR_CORRUPT || rc == DMS_ERR_VERSION || rc == DMS_ERR_INVALID)
+        rc = dms_fail(rc, "%s: remove it with 'dmstore gram --remove'", dms_error_message());
     if (rc < 0)
         dms_products_close(found);
     else
@@ -197,6 +200,17 @@ static int write_file(struct products_job *job, struct dms_gram_writer *writer)
     return rc;
 }
 
+/* Through the writer's descriptor: another process may have removed the file again. */
+static int open_written(const struct products_job *job, const struct dms_gram_writer *writer,
+                        dms_products **products)
+{
+    int descriptor = fcntl(dms_gram_writer_descriptor(writer), F_DUPFD_CLOEXEC, 0);
+
+    return descriptor < 0
+               ? dms_fail_errno("cannot open products '%s' once more", job->path)
+               : dms_products_file_read(descriptor, job->path, job->info.store_uuid, products);
+}
+
 static int make(struct products_job *job, struct dms_gram_writer *writer, dms_products **products)
 {
     int rc = find_base(job);
@@ -204,9 +218,7 @@ static int make(struct products_job *job, struct dms_gram_writer *writer, dms_pr
     if (rc == DMS_OK)
         rc = write_file(job, writer);
     if (rc == DMS_OK)
-        rc = dms_products_find(job->snapshot, job->rows, job->column, products);
-    if (rc == DMS_OK && !*products)
-        rc = dms_fail(DMS_ERR_CONFLICT, "products '%s' were removed at once", job->path);
+        rc = open_written(job, writer, products);
     if (rc == DMS_OK && job->base)
         rc = dms_gram_remove_file(job->base_path);
     drop_base(job);

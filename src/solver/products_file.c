@@ -42,8 +42,10 @@ static int read_head(dms_products *products, const uint8_t *store_uuid)
     struct dms_gram_head *head = &products->head;
     uint8_t bytes[DMS_GRAM_HEAD_BYTES];
     uint64_t file_bytes;
-    int rc = dms_file_size(products->descriptor, products->path, &file_bytes);
+    int rc = dms_file_check_regular(products->descriptor, products->path);
 
+    if (rc == DMS_OK)
+        rc = dms_file_size(products->descriptor, products->path, &file_bytes);
     if (rc == DMS_OK && file_bytes < DMS_GRAM_HEAD_BYTES)
         rc = dms_fail(DMS_ERR_CORRUPT, "it is cut off: %" PRIu64 " bytes are no head", file_bytes);
     if (rc == DMS_OK)
@@ -86,29 +88,38 @@ static int read_lists(dms_products *products)
     return rc;
 }
 
-int dms_products_file_open(const char *path, const uint8_t *store_uuid, dms_products **products)
+int dms_products_file_read(int descriptor, const char *path, const uint8_t *store_uuid,
+                           dms_products **products)
 {
     dms_products *made = dms_alloc(1, sizeof *made);
     int rc = DMS_ERR_NO_MEMORY;
 
-    if (!made)
+    if (!made) {
+        dms_close(descriptor);
         return rc;
-    made->descriptor = -1;
+    }
+    made->descriptor = descriptor;
     made->path = dms_strdup(path);
     if (made->path)
-        made->descriptor = rc = dms_open(path, O_RDONLY, 0);
-    if (rc >= 0) {
         rc = read_head(made, store_uuid);
-        if (rc == DMS_OK)
-            rc = read_lists(made);
-        if (rc < 0)
-            rc = dms_fail_prefix(rc, "products '%s'", path);
-    }
+    if (rc == DMS_OK)
+        rc = read_lists(made);
+    if (rc < 0)
+        rc = dms_fail_prefix(rc, "products '%s'", path);
     if (rc < 0)
         dms_products_close(made);
     else
         *products = made;
     return rc;
+}
+
+int dms_products_file_open(const char *path, const uint8_t *store_uuid, dms_products **products)
+{
+    /* Not to wait for a writer, should a pipe be there. */
+    int descriptor = dms_open(path, O_RDONLY | O_NONBLOCK, 0);
+
+    return descriptor < 0 ? descriptor
+                          : dms_products_file_read(descriptor, path, store_uuid, products);
 }
 
 /* ---- what it has ---- */

@@ -12,9 +12,14 @@
 
 /* Opens the file of products at `path`, which may be removed meanwhile. `store_uuid` is that of the
  * store it must be of, or NULL. The caller ends *products with dms_products_close. NOT_FOUND: no
- * such file. CORRUPT: its head or lists are damaged, or it is cut off. INVALID: it is of another
- * store. */
+ * such file. CORRUPT: its head or lists are damaged, or it is cut off, or is no regular file.
+ * INVALID: it is of another store. */
 int dms_products_file_open(const char *path, const uint8_t *store_uuid, dms_products **products);
+
+/* As dms_products_file_open, of a file that is open and that messages call `path`, whether it still
+ * has that name or not. The descriptor is taken over. */
+int dms_products_file_read(int descriptor, const char *path, const uint8_t *store_uuid,
+                           dms_products **products);
 
 /* They belong to the products. */
 const struct dms_gram_head *dms_products_head(const dms_products *products);

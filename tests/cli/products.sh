@@ -183,7 +183,13 @@ check "one that does not goes on" dmstore fit run.dms --output y --name sound --
 cp good.products "$file" && truncate -s $((size - 100)) "$file"
 check_error "a file that is cut short" 1 "bytes, not" again
 check "the list tells of it" dmstore gram run.dms --list
-check_printed "as damaged" "products with y  DAMAGED"
+check_printed "as of no use" "products with y  CANNOT BE USED"
+rm "$file"
+mkfifo "$file"
+check_error "a pipe in its place is told of at once" 1 "it is no regular file: remove it with 'dmstore gram --remove'" \
+    timeout -s KILL 20 "$DMSTORE" gram run.dms --output y --products --validation 0
+check_status "by verify, too" 1 timeout -s KILL 20 "$DMSTORE" verify run.dms
+check_printed "as what it is" "it is no regular file"
 check "removed" dmstore gram run.dms --remove
 check "they can be made again" again
 same_sums_as_good() { cmp -i 128 "$(products)" good.products; } # the head has the commit, which the fit has made another
@@ -205,6 +211,17 @@ again >second.txt & second=$!
 check "of two at once one" wait $first
 check "and the other succeed" wait $second
 check "with one file" same_sums_as_good
+# Products that are removed at once serve the process that made them.
+remove_again_and_again() {
+    while [ ! -e enough ]; do dmstore gram run.dms --remove >/dev/null; done
+}
+make_again_and_again() {
+    for _ in $(seq 30); do again >/dev/null || return 1; done
+}
+remove_again_and_again & remover=$!
+check "making them while others remove" make_again_and_again
+touch enough
+wait $remover
 echo nonsense >"run.dms/gram/$(printf '%032d' 7).3.products.tmp"
 dmstore gram run.dms --output y --products --validation 0 --rows-used 100 >/dev/null
 check_output "what a killed process left is taken away" "" find run.dms/gram -name '*.tmp'

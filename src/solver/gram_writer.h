@@ -30,8 +30,8 @@ int dms_gram_writer_append(struct dms_gram_writer *writer, const void *bytes, si
 int dms_gram_writer_finish(struct dms_gram_writer *writer, struct dms_gram_head *head,
                            const struct dms_buffer *lists);
 
-/* To read what was written, also when the file has got its name: another process may have removed it
- * since. It is the writer's. */
+/* To read what was written, also when the file has got its name: another process may have removed
+ * it since. It is the writer's. */
 int dms_gram_writer_descriptor(const struct dms_gram_writer *writer);
 
 /* What a file says of its models. */

@@ -32,6 +32,7 @@ struct gram_job {
     dms_snapshot *snapshot;
     const struct dms_row_set *rows;
     struct dms_pool *pool;
+    struct dms_pool *smaller_pool; /* that counts in its place; NULL: none */
     const struct dms_gram_options *options;
     struct dms_snapshot_info info;
     size_t example_ct;
@@ -190,6 +191,13 @@ static int prepare(struct gram_job *job, bool in_memory, struct dms_pair_source 
     source->visit_ct = plan.band_ct;
     source->done_ct = 0;
     job->result.pass_ct = plan.holds_rows ? 1 : plan.band_ct;
+    /* Each thread takes memory: where there is little of it, some do nothing. */
+    if (plan.thread_ct < dms_pool_threads(job->pool)) {
+        rc = dms_pool_create(plan.thread_ct, &job->smaller_pool);
+        if (rc < 0)
+            return rc;
+        build->pool = job->smaller_pool;
+    }
     build->base = job->base;
     build->counter = job->counter;
     build->memory_bytes = plan.band_bytes;
@@ -201,10 +209,12 @@ static void end_counting(struct gram_job *job)
 {
     dms_gram_source_end(&job->source);
     dms_cuda_pairs_close(job->counter);
+    dms_pool_free(job->smaller_pool);
     dms_pair_counts_free(job->base);
     free(job->base_path);
     free(job->ranges);
     job->counter = NULL;
+    job->smaller_pool = NULL;
     job->base = NULL;
     job->base_path = NULL;
     job->ranges = NULL;

@@ -63,9 +63,11 @@ struct dms_gram_plan {
     bool holds_rows;     /* a block has all rows, and stays from band to band */
     uint64_t band_bytes; /* dms_pair_build.memory_bytes */
     uint64_t band_ct;
+    unsigned thread_ct; /* that count: fewer than the task's where more do not fit */
 };
 
-/* INVALID: not even the smallest block and band fit; the message says what they take. */
+/* INVALID: not even the smallest block and band of one thread fit; the message says what they take.
+ */
 int dms_gram_plan_make(const struct dms_gram_task *task, struct dms_gram_plan *plan);
 
 /* ---- the rows of a snapshot (gram_source.c) ---- */

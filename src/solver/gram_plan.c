@@ -23,6 +23,7 @@ struct division {
     size_t example_ct;
     uint64_t band_rows;   /* that a band is made for: on a device none, it gets rectangles */
     uint64_t fixed_bytes; /* all but the block and the sums */
+    unsigned thread_ct;
 };
 
 static uint64_t block_bytes(const struct division *division, uint64_t word_ct)
@@ -34,7 +35,7 @@ static uint64_t block_bytes(const struct division *division, uint64_t word_ct)
 static uint64_t least_sums(const struct division *division)
 {
     return 2 * dms_pair_band_bytes(division->example_ct, 0, 1, division->band_rows,
-                                   division->task->thread_ct);
+                                   division->thread_ct);
 }
 
 /* Words of a block of `bytes`, in whole batches of the reader, one at least; no more than `all`,
@@ -63,8 +64,27 @@ static uint64_t count_bands(const struct division *division, uint64_t bytes)
 
     for (size_t first = 0; first < dms_pair_side(division->example_ct); band_ct++)
         first = dms_pair_band_choose(division->example_ct, first, division->band_rows,
-                                     division->task->thread_ct, bytes);
+                                     division->thread_ct, bytes);
     return band_ct;
+}
+
+/* Of what the allowed memory leaves beside what is fixed. */
+static uint64_t left_bytes(const struct division *division)
+{
+    uint64_t memory_bytes = division->task->memory_bytes;
+
+    return memory_bytes > division->fixed_bytes ? memory_bytes - division->fixed_bytes : 0;
+}
+
+static uint64_t block_words_of(const struct division *division)
+{
+    return division->task->on_device ? choose_words(division, left_bytes(division)) : BLOCK_WORDS;
+}
+
+/* Beside what is fixed: a block, and the sums of the lowest band. */
+static uint64_t least_bytes(const struct division *division)
+{
+    return block_bytes(division, block_words_of(division)) + least_sums(division);
 }
 
 int dms_gram_plan_make(const struct dms_gram_task *task, struct dms_gram_plan *plan)
@@ -74,26 +94,26 @@ int dms_gram_plan_make(const struct dms_gram_task *task, struct dms_gram_plan *p
         .example_ct = (size_t)dms_snapshot_schema(task->snapshot)->example_ct,
         .band_rows = task->on_device ? 0 : task->row_ct,
         .fixed_bytes = dms_gram_source_bytes(task->snapshot, task->row_ct) + task->kept_bytes,
+        .thread_ct = task->thread_ct,
     };
-    uint64_t word_ct = BLOCK_WORDS, left, taken, least;
+    uint64_t word_ct;
 
     if (task->on_device)
         division.fixed_bytes += dms_cuda_pairs_host_bytes(division.example_ct, task->row_ct);
-    left =
-        task->memory_bytes > division.fixed_bytes ? task->memory_bytes - division.fixed_bytes : 0;
-    if (task->on_device)
-        word_ct = choose_words(&division, left);
-    taken = block_bytes(&division, word_ct);
-    least = taken + least_sums(&division);
-    if (least > left)
+    while (division.thread_ct > 1 && least_bytes(&division) > left_bytes(&division))
+        division.thread_ct--;
+    if (least_bytes(&division) > left_bytes(&division))
         return dms_fail(DMS_ERR_INVALID,
                         "counting the pairs of %zu examples%s takes %" PRIu64
                         " MiB of memory at least, and %" PRIu64 " MiB are allowed: allow more",
                         division.example_ct, task->on_device ? " on a CUDA device" : "",
-                        (division.fixed_bytes + least) / 1048576 + 1, task->memory_bytes / 1048576);
+                        (division.fixed_bytes + least_bytes(&division)) / 1048576 + 1,
+                        task->memory_bytes / 1048576);
+    word_ct = block_words_of(&division);
     plan->block_words = (size_t)word_ct;
     plan->holds_rows = task->on_device && word_ct * 64 >= task->row_ct;
-    plan->band_bytes = (left - taken) / 2;
+    plan->band_bytes = (left_bytes(&division) - block_bytes(&division, word_ct)) / 2;
     plan->band_ct = count_bands(&division, plan->band_bytes);
+    plan->thread_ct = division.thread_ct;
     return DMS_OK;
 }

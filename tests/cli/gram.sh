@@ -105,6 +105,9 @@ check "in several passes" dmstore gram run.dms --remove
 check "too" dmstore gram run.dms --validation 0 --memory 3M --threads 1
 check_printed "there were some" "passes"
 check "the same bytes" cmp "$(files)" added.pairs
+dmstore gram run.dms --remove >/dev/null
+check "with more threads than fit" dmstore gram run.dms --validation 0 --memory 4M --threads 32
+check "some of them count" cmp "$(files)" added.pairs
 check_error "too little memory says how much it takes" 1 "MiB of memory at least" \
     dmstore gram run.dms --rows-used 10 --memory 1M
 for variant in ref avx2; do

@@ -72,6 +72,21 @@ static double *allocate_matrix(size_t size)
 
 /* ---- factors ---- */
 
+/* Whether every pivot of the Cholesky factor is more than rounding makes of one that is 0 (Higham
+ * 2002, sec. 10.1): of a singular matrix they come out as small numbers of either sign. */
+static bool has_pivots(const struct dms_ridge_system *system)
+{
+    double rounding = (double)system->size * DBL_EPSILON;
+    bool all = true;
+
+    for (size_t k = 0; k < system->size; k++) {
+        double root = system->matrix[k * system->size + k];
+
+        all = all && root * root > rounding * system->diagonal[k];
+    }
+    return all;
+}
+
 static int factor_cholesky(struct dms_ridge_system *system, double lambda)
 {
     int n = (int)system->size, info = 0;
@@ -86,7 +101,7 @@ static int factor_cholesky(struct dms_ridge_system *system, double lambda)
         system->diagonal[k] = *entry;
     }
     system->lapack->dpotrf("L", &n, system->matrix, &n, &info, 1);
-    if (info != 0)
+    if (info != 0 || !has_pivots(system))
         return dms_fail(DMS_ERR_INVALID,
                         "lambda %g is too small for ridge regression in double precision: the "
                         "matrix of %zu examples is not positive definite (least squares of the "

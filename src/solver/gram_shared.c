@@ -150,7 +150,7 @@ static int validate(void *context, const struct dms_gram_target *target, double 
     size_t support_ct = 0;
 
     for (size_t k = 0; k < target->example_ct; k++)
-        if (target->weights[k] != 0)
+        if (target->now.weights[k] != 0)
             support[support_ct++] = (uint32_t)k;
     for (size_t i = 0; i < support_ct; i++) {
         size_t a = support[i];
@@ -160,12 +160,12 @@ static int validate(void *context, const struct dms_gram_target *target, double 
         if (rc < 0)
             return rc;
         for (size_t j = 0; j <= i; j++)
-            product += (j < i ? 2 : 1) * target->weights[support[j]] *
+            product += (j < i ? 2 : 1) * target->now.weights[support[j]] *
                        (request->pair_cts[j] - mean * singles[support[j]]);
         product -= 2 * sum_products(block, DMS_ROLE_VALIDATION, target->path->column, a,
                                     moments->sum / weight);
-        sum += target->weights[a] * product / weight;
-        level -= mean * target->weights[a];
+        sum += target->now.weights[a] * product / weight;
+        level -= mean * target->now.weights[a];
     }
     *error = sum + level * level;
     return DMS_OK;
@@ -185,17 +185,17 @@ static int sweep(void *context, struct dms_gram_target *target, size_t size,
         for (size_t i = 0; i < size; i++) {
             size_t k = examples[i];
             double variance = dms_gram_matrix_covariance(matrix, k, k);
-            double threshold = target->path->lambda * target->masks.scales[k];
-            double pull = target->weights[k] * variance - target->gradients[k], change;
+            double threshold = target->now.lambda * target->masks.scales[k];
+            double pull = target->now.weights[k] * variance - target->now.gradients[k], change;
             struct dms_weight_changes changes = {1, &examples[i], &change};
 
             pull = pull > threshold ? pull - threshold : pull < -threshold ? pull + threshold : 0;
-            change = pull / variance - target->weights[k];
+            change = pull / variance - target->now.weights[k];
             if (change == 0)
                 continue;
             worst = fmax(worst, fabs(change) * variance / threshold);
-            target->weights[k] += change;
-            dms_gram_matrix_add(matrix, &changes, 0, matrix->example_ct, target->gradients);
+            target->now.weights[k] += change;
+            dms_gram_matrix_add(matrix, &changes, 0, matrix->example_ct, target->now.gradients);
         }
     }
     return DMS_OK;
@@ -230,7 +230,7 @@ static int add_task(void *context, size_t index)
         struct dms_weight_changes changes = {target->change_ct, target->examples, target->changes};
 
         if (target->path && target->change_ct > 0)
-            dms_gram_matrix_add(work->matrix, &changes, first, end, target->gradients);
+            dms_gram_matrix_add(work->matrix, &changes, first, end, target->now.gradients);
     }
     return DMS_OK;
 }

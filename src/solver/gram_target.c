@@ -19,24 +19,47 @@
 #define PATIENCE 12
 #define SMALL_SET 64
 #define SMALL_PATIENCE 1
+/* A lambda farther down the path than the next one is solved on the examples that have this part of
+ * its gradient; the strong rule would let in most of them. */
+#define FAR_SHARE 0.8
+/* Lambdas from one that is solved to the next, at most. There may be more when the gaps between
+ * took no more than this part of what they might. */
+#define LONGEST_STRIDE 8
+#define STRIDE_SHARE 0.25
+/* The part of the tolerance that weights between two solutions may take where validation errors
+ * choose among them: their errors are all of one kind, and would move the choice. */
+#define CHOICE_SHARE 0.1
 /* Steps at one lambda after which rounding is in the way. */
 #define STEPS_AT_LAMBDA 1000
 
 uint64_t dms_gram_target_bytes(size_t example_ct)
 {
-    return example_ct * (4 * sizeof(double) + sizeof(uint32_t));
+    return example_ct * (8 * sizeof(double) + sizeof(uint32_t));
+}
+
+static int create_point(size_t example_ct, struct dms_gram_point *point)
+{
+    point->weights = dms_alloc(example_ct, sizeof *point->weights);
+    point->gradients = dms_alloc(example_ct, sizeof *point->gradients);
+    return point->weights && point->gradients ? DMS_OK : DMS_ERR_NO_MEMORY;
+}
+
+static void free_point(struct dms_gram_point *point)
+{
+    free(point->weights);
+    free(point->gradients);
 }
 
 int dms_gram_target_create(size_t example_ct, struct dms_gram_target *target)
 {
     *target = (struct dms_gram_target){.example_ct = example_ct};
     target->products = dms_alloc(example_ct, sizeof *target->products);
-    target->weights = dms_alloc(example_ct, sizeof *target->weights);
-    target->gradients = dms_alloc(example_ct, sizeof *target->gradients);
     target->examples = dms_alloc(example_ct, sizeof *target->examples);
     target->changes = dms_alloc(example_ct, sizeof *target->changes);
-    if (target->products && target->weights && target->gradients && target->examples &&
-        target->changes)
+    if (target->products && target->examples && target->changes &&
+        create_point(example_ct, &target->now) == DMS_OK &&
+        create_point(example_ct, &target->start) == DMS_OK &&
+        create_point(example_ct, &target->end) == DMS_OK)
         return DMS_OK;
     dms_gram_target_free(target);
     return DMS_ERR_NO_MEMORY;
@@ -45,8 +68,9 @@ int dms_gram_target_create(size_t example_ct, struct dms_gram_target *target)
 void dms_gram_target_free(struct dms_gram_target *target)
 {
     free(target->products);
-    free(target->weights);
-    free(target->gradients);
+    free_point(&target->now);
+    free_point(&target->start);
+    free_point(&target->end);
     free(target->examples);
     free(target->changes);
     *target = (struct dms_gram_target){0};
@@ -58,8 +82,28 @@ static double largest_gradient(const struct dms_gram_target *target)
 
     for (size_t k = 0; k < target->example_ct; k++)
         if (target->masks.scales[k] > 0)
-            largest = fmax(largest, fabs(target->gradients[k]) / target->masks.scales[k]);
+            largest = fmax(largest, fabs(target->now.gradients[k]) / target->masks.scales[k]);
     return largest;
+}
+
+static void copy_point(const struct dms_gram_target *target, const struct dms_gram_point *from,
+                       struct dms_gram_point *to)
+{
+    to->lambda = from->lambda;
+    memcpy(to->weights, from->weights, target->example_ct * sizeof *to->weights);
+    memcpy(to->gradients, from->gradients, target->example_ct * sizeof *to->gradients);
+}
+
+/* Without weights, which is the solution at the largest lambda. */
+static void begin_path(struct dms_gram_target *target)
+{
+    target->now.lambda = target->path->largest_lambda;
+    copy_point(target, &target->now, &target->start);
+    target->now.lambda = target->path->lambda;
+    target->index = target->end_index = 0;
+    target->stride = 1;
+    target->worst_between = 0;
+    target->interpolated = false;
 }
 
 void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_problem *problem)
@@ -67,25 +111,26 @@ void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_prob
     struct dms_target_path *path = target->path;
     const struct dms_sparse_model *model = &path->model;
 
-    memset(target->weights, 0, target->example_ct * sizeof *target->weights);
+    memset(target->now.weights, 0, target->example_ct * sizeof *target->now.weights);
     for (size_t k = 0; k < target->example_ct; k++)
-        target->gradients[k] = -target->products[k];
+        target->now.gradients[k] = -target->products[k];
     target->change_ct = 0;
     target->at_lambda = target->refit;
     target->step_ct = 0;
     path->pass_ct = 0;
     if (!target->refit) {
         dms_target_path_begin(path, problem, largest_gradient(target));
-        target->last_lambda = path->largest_lambda;
+        begin_path(target);
         return;
     }
+    target->now.lambda = path->lambda;
     for (size_t i = 0; i < model->weight_ct; i++) {
         size_t k = model->examples[i];
 
         /* An example that is in no model of these rows, or in all. */
         if (target->masks.scales[k] == 0)
             continue;
-        target->weights[k] = model->weights[i];
+        target->now.weights[k] = model->weights[i];
         target->examples[target->change_ct] = (uint32_t)k;
         target->changes[target->change_ct++] = model->weights[i];
     }
@@ -96,8 +141,8 @@ double dms_gram_target_bias(const struct dms_gram_target *target)
     double bias = target->path->mean;
 
     for (size_t k = 0; k < target->example_ct; k++)
-        if (target->weights[k] != 0)
-            bias -= target->masks.means[k] * target->weights[k];
+        if (target->now.weights[k] != 0)
+            bias -= target->masks.means[k] * target->now.weights[k];
     return bias;
 }
 
@@ -111,12 +156,12 @@ static void certify(const struct dms_gram_target *target, struct dms_certificate
     double product = 0, slope = 0, norm = 0;
 
     for (size_t k = 0; k < target->example_ct; k++) {
-        double w = target->weights[k];
+        double w = target->now.weights[k];
 
         if (w == 0)
             continue;
         product += w * target->products[k];
-        slope += w * target->gradients[k];
+        slope += w * target->now.gradients[k];
         norm += target->masks.scales[k] * fabs(w);
     }
     *certificate = (struct dms_certificate){
@@ -125,7 +170,7 @@ static void certify(const struct dms_gram_target *target, struct dms_certificate
         .output_product = weight * (product - deviance),
         .largest_gradient = largest_gradient(target),
         .weighted_norm = norm,
-        .lambda = target->path->lambda,
+        .lambda = target->now.lambda,
         .null_deviance = target->path->null_deviance,
     };
 }
@@ -135,7 +180,7 @@ static size_t count_weights(const struct dms_gram_target *target)
     size_t count = 0;
 
     for (size_t k = 0; k < target->example_ct; k++)
-        count += target->weights[k] != 0;
+        count += target->now.weights[k] != 0;
     return count;
 }
 
@@ -149,10 +194,10 @@ static int extract_model(const struct dms_gram_target *target, struct dms_sparse
     if (!model->examples || !model->weights)
         return DMS_ERR_NO_MEMORY;
     for (size_t k = 0; k < target->example_ct; k++) {
-        if (target->weights[k] == 0)
+        if (target->now.weights[k] == 0)
             continue;
         model->examples[i] = (uint32_t)k;
-        model->weights[i++] = target->weights[k];
+        model->weights[i++] = target->now.weights[k];
     }
     model->weight_ct = weight_ct;
     model->bias = dms_gram_target_bias(target);
@@ -168,6 +213,7 @@ static int finish_refit(struct dms_gram_target *target)
     return extract_model(target, &target->path->model);
 }
 
+/* The path takes the weights for its next lambda. */
 static int advance(struct dms_gram_target *target, const struct dms_problem *problem,
                    const struct dms_gram_rows *rows)
 {
@@ -180,10 +226,117 @@ static int advance(struct dms_gram_target *target, const struct dms_problem *pro
 
     if (rc < 0)
         return rc;
-    target->last_lambda = path->lambda;
-    target->at_lambda = false;
     dms_target_path_advance(path, problem, target->gap, count_weights(target), error, &best);
     return best ? extract_model(target, &path->best) : DMS_OK;
+}
+
+/* ---- from lambda to lambda ---- */
+
+/* Solutions are linear in lambda but where an example joins or leaves, and so are their gradients.
+ * Between two of them, dual points are feasible, and the gap comes only of examples that have a
+ * weight at one end alone: it is of second order in the distance. So a lambda some way down the
+ * path is solved, and those before it are interpolated and certified. */
+static void interpolate(struct dms_gram_target *target)
+{
+    const struct dms_gram_point *start = &target->start, *end = &target->end;
+    struct dms_gram_point *now = &target->now;
+    double span = start->lambda - end->lambda, part;
+
+    now->lambda = target->path->lambda;
+    part = span > 0 ? (start->lambda - now->lambda) / span : 0;
+    for (size_t k = 0; k < target->example_ct; k++) {
+        now->weights[k] = start->weights[k] + part * (end->weights[k] - start->weights[k]);
+        now->gradients[k] = start->gradients[k] + part * (end->gradients[k] - start->gradients[k]);
+    }
+    target->index = target->path->path_ct;
+    target->interpolated = true;
+}
+
+static double share_between(const struct dms_problem *problem)
+{
+    return problem->row_ct[DMS_ROLE_VALIDATION] > 0 ? CHOICE_SHARE : 1;
+}
+
+static double wanted_gap(const struct dms_gram_target *target, const struct dms_problem *problem)
+{
+    return (target->interpolated ? share_between(problem) : 1) * problem->tolerance;
+}
+
+static void swap_end(struct dms_gram_target *target)
+{
+    struct dms_gram_point swap = target->now;
+
+    target->now = target->end;
+    target->end = swap;
+}
+
+/* How far down the path the next lambda is that is solved: no farther than the path goes, whatever
+ * the validation errors are. */
+static uint32_t choose_stride(const struct dms_gram_target *target,
+                              const struct dms_problem *problem)
+{
+    const struct dms_target_path *path = target->path;
+    uint32_t left = problem->lambda_ct - path->path_ct;
+
+    if (problem->row_ct[DMS_ROLE_VALIDATION] > 0 && !problem->full_path &&
+        left > DMS_PATH_PATIENCE - path->since_best)
+        left = DMS_PATH_PATIENCE - path->since_best;
+    return target->stride < left ? target->stride : left;
+}
+
+/* The segment has come to its end. */
+static void begin_segment(struct dms_gram_target *target, const struct dms_problem *problem)
+{
+    if (target->worst_between <= STRIDE_SHARE * share_between(problem) * problem->tolerance &&
+        target->stride < LONGEST_STRIDE)
+        target->stride++;
+    target->worst_between = 0;
+    target->index = target->path->path_ct + choose_stride(target, problem) - 1;
+    target->now.lambda = dms_target_path_lambda(target->path, problem, target->index);
+    target->at_lambda = false;
+}
+
+/* The weights are a solution at their lambda. */
+static int accept(struct dms_gram_target *target, const struct dms_problem *problem,
+                  const struct dms_gram_rows *rows)
+{
+    struct dms_target_path *path = target->path;
+    int rc;
+
+    if (target->index > path->path_ct) {
+        target->end_index = target->index;
+        swap_end(target);
+        interpolate(target);
+        return DMS_OK;
+    }
+    rc = advance(target, problem, rows);
+    if (rc < 0 || path->finished)
+        return rc;
+    if (target->interpolated)
+        target->worst_between = fmax(target->worst_between, target->gap);
+    else
+        copy_point(target, &target->now, &target->start);
+    if (path->path_ct < target->end_index) {
+        interpolate(target);
+    } else if (path->path_ct == target->end_index) {
+        swap_end(target);
+        target->index = target->end_index;
+        target->interpolated = false;
+    } else {
+        begin_segment(target, problem);
+    }
+    return DMS_OK;
+}
+
+/* What lies between two solutions is none, and is to become one. */
+static void refuse(struct dms_gram_target *target)
+{
+    if (!target->interpolated)
+        return;
+    target->interpolated = false;
+    target->at_lambda = true;
+    target->worst_between = INFINITY;
+    target->stride = (target->stride + 1) / 2;
 }
 
 /* A target that does not get there. */
@@ -211,18 +364,19 @@ static int give_up(struct dms_gram_target *target)
 static size_t choose_examples(struct dms_gram_target *target,
                               const struct dms_certificate *certificate)
 {
-    double lambda = target->path->lambda;
-    double threshold = target->at_lambda ? lambda : 2 * lambda - target->last_lambda;
+    double lambda = target->now.lambda;
+    double threshold =
+        target->at_lambda ? lambda : fmax(2 * lambda - target->start.lambda, FAR_SHARE * lambda);
     double scale = dms_certificate_dual_scale(certificate);
     double radius = sqrt(2 * target->gap * target->path->null_deviance);
     size_t count = 0;
 
     for (size_t k = 0; k < target->example_ct; k++) {
-        double gradient = fabs(target->gradients[k]), penalty = target->masks.scales[k];
+        double gradient = fabs(target->now.gradients[k]), penalty = target->masks.scales[k];
 
         if (penalty == 0)
             continue;
-        if (target->weights[k] == 0 &&
+        if (target->now.weights[k] == 0 &&
             (gradient < threshold * penalty ||
              fabs(scale) * gradient + target->masks.deviations[k] * radius < lambda * penalty))
             continue;
@@ -260,12 +414,12 @@ static int keep_urgent(struct dms_gram_target *target, size_t size, size_t limit
         return DMS_ERR_NO_MEMORY;
     for (size_t i = 0; i < size; i++) {
         uint32_t k = target->examples[i];
-        double penalty = target->path->lambda * target->masks.scales[k];
-        double pull = copysign(penalty, target->weights[k]);
+        double penalty = target->now.lambda * target->masks.scales[k];
+        double pull = copysign(penalty, target->now.weights[k]);
 
         order[i].example = k;
-        order[i].value = (target->weights[k] != 0 ? fabs(target->gradients[k] + pull)
-                                                  : fabs(target->gradients[k]) - penalty) /
+        order[i].value = (target->now.weights[k] != 0 ? fabs(target->now.gradients[k] + pull)
+                                                      : fabs(target->now.gradients[k]) - penalty) /
                          penalty;
     }
     qsort(order, size, sizeof *order, compare_urgency);
@@ -288,21 +442,21 @@ static int solve_set(struct dms_gram_target *target, const struct dms_gram_rows 
     for (size_t i = 0; i < size; i++) {
         size_t k = target->examples[i];
 
-        set->gradients[i] = target->gradients[k];
-        set->weights[i] = target->weights[k];
+        set->gradients[i] = target->now.gradients[k];
+        set->weights[i] = target->now.weights[k];
         set->scales[i] = target->masks.scales[k];
     }
-    set->lambda = target->path->lambda;
+    set->lambda = target->now.lambda;
     set->enough = enough;
     set->patience = size <= SMALL_SET ? SMALL_PATIENCE : PATIENCE;
     rc = dms_working_set_solve(set);
     for (size_t i = 0; rc == DMS_OK && i < size; i++) {
         size_t k = target->examples[i];
-        double change = set->weights[i] - target->weights[k];
+        double change = set->weights[i] - target->now.weights[k];
 
         if (change == 0 || !isfinite(change))
             continue;
-        target->weights[k] = set->weights[i];
+        target->now.weights[k] = set->weights[i];
         target->examples[target->change_ct] = (uint32_t)k;
         target->changes[target->change_ct++] = change;
     }
@@ -353,15 +507,16 @@ int dms_gram_target_step(struct dms_gram_target *target, const struct dms_proble
 
         certify(target, &certificate);
         target->gap = dms_certificate_gap(&certificate);
-        if (!(target->gap <= problem->tolerance))
+        if (!(target->gap <= wanted_gap(target, problem)))
             break;
         path->pass_ct = 0;
-        rc = target->refit ? finish_refit(target) : advance(target, problem, rows);
+        rc = target->refit ? finish_refit(target) : accept(target, problem, rows);
         if (rc < 0)
             return rc;
     }
     if (path->finished)
         return DMS_OK;
+    refuse(target);
     if (target->step_ct++ >= max_steps || path->pass_ct++ >= STEPS_AT_LAMBDA)
         return give_up(target);
     return move(target, problem, rows, &certificate, set, limit);

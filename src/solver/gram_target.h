@@ -16,21 +16,32 @@ struct dms_gram_masks {
     const double *scales;     /* s_k of the penalty; 0: the weight is 0 */
 };
 
+/* Weights, and the gradient of the smooth part that goes with them: example_ct each. */
+struct dms_gram_point {
+    double lambda; /* that they solve, or are to */
+    double *weights, *gradients;
+};
+
 struct dms_gram_target {
     struct dms_target_path *path; /* with the moments of the stage's rows */
     size_t example_ct;
     struct dms_gram_masks masks;
     bool refit;       /* one lambda, from a model on; else the path, from no weights on */
-    double *products; /* example_ct: covariances of masks and outputs */
-    /* example_ct; the gradient of the smooth part, -products without weights. */
-    double *weights, *gradients;
+    double *products; /* example_ct: covariances of masks and outputs; -gradient without weights */
+    struct dms_gram_point now;
+    /* Solutions about the lambdas of the path that are next: the last one that the path has taken,
+     * and, if end_index is not 0, that of a lambda further down. */
+    struct dms_gram_point start, end;
+    uint32_t index, end_index; /* on the path: of now's lambda and of end's */
+    uint32_t stride;           /* lambdas from start to end, where the path has as many */
+    bool interpolated;         /* now lies between start and end */
+    double worst_between;      /* gap of what does */
     /* What the last step changed: the caller adds the products of these with the covariances to the
      * gradients before the next one. */
     size_t change_ct;
     uint32_t *examples; /* increasing; room for example_ct */
     double *changes;
-    double last_lambda; /* that was solved */
-    bool at_lambda;     /* not the first step at this lambda */
+    bool at_lambda; /* not the first step at this lambda */
     uint64_t step_ct;
     double gap; /* as last seen */
 };

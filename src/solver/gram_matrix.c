@@ -11,7 +11,6 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pool.h"
-#include "kernels/gram.h"
 
 #define TILE DMS_PAIR_TILE
 /* Rows begin on cache lines. */
@@ -222,31 +221,98 @@ static void add_deviations(const struct dms_gram_matrix *matrix,
     kernels->add_rows(count, rows, weights, end - first, gradients + first);
 }
 
+static void add_separable(const struct dms_gram_matrix *matrix, size_t b, double change,
+                          struct dms_gram_separable *separable)
+{
+    double weight = matrix->row_weight;
+
+    separable->sum += change / weight;
+    separable->offset_sum += change / weight * (matrix->offsets[b] - matrix->centre);
+    separable->single_sum += change / weight * (matrix->singles[b] / weight);
+}
+
+static double separable_at(const struct dms_gram_matrix *matrix, size_t k,
+                           const struct dms_gram_separable *separable)
+{
+    return matrix->offsets[k] * separable->sum + separable->offset_sum -
+           matrix->singles[k] * separable->single_sum;
+}
+
+/* On the diagonal there is n_b, in place of twice its offset. */
+static double diagonal(const struct dms_gram_matrix *matrix, size_t b)
+{
+    return (matrix->singles[b] - 2 * matrix->offsets[b] + matrix->centre) / matrix->row_weight;
+}
+
+static double deviation(const struct dms_gram_matrix *matrix, size_t a, size_t b)
+{
+    return matrix->wide_rows[a] ? matrix->wide_rows[a][b] : matrix->rows[a * matrix->stride + b];
+}
+
 void dms_gram_matrix_add(const struct dms_gram_matrix *matrix,
                          const struct dms_weight_changes *changes, size_t first, size_t end,
                          double *gradients)
 {
-    double sum = 0, offset_sum = 0, single_sum = 0, weight = matrix->row_weight;
+    struct dms_gram_separable separable = {0};
 
     add_deviations(matrix, changes, first, end, gradients);
-    for (size_t i = 0; i < changes->change_ct; i++) {
-        size_t b = changes->examples[i];
-
-        sum += changes->changes[i] / weight;
-        offset_sum += changes->changes[i] / weight * (matrix->offsets[b] - matrix->centre);
-        single_sum += changes->changes[i] / weight * matrix->singles[b];
-    }
-    single_sum /= weight;
+    for (size_t i = 0; i < changes->change_ct; i++)
+        add_separable(matrix, changes->examples[i], changes->changes[i], &separable);
     for (size_t k = first; k < end; k++)
-        gradients[k] += matrix->offsets[k] * sum + offset_sum - matrix->singles[k] * single_sum;
-    /* On the diagonal there is n_b, in place of twice its offset. */
+        gradients[k] += separable_at(matrix, k, &separable);
     for (size_t i = 0; i < changes->change_ct; i++) {
         size_t b = changes->examples[i];
 
         if (b >= first && b < end)
-            gradients[b] += changes->changes[i] / weight *
-                            (matrix->singles[b] - 2 * matrix->offsets[b] + matrix->centre);
+            gradients[b] += changes->changes[i] * diagonal(matrix, b);
     }
+}
+
+struct dms_gram_update dms_gram_update_begin(const struct dms_gram_matrix *matrix,
+                                             double *gradients)
+{
+    return (struct dms_gram_update){.matrix = matrix, .gradients = gradients};
+}
+
+double dms_gram_update_gradient(const struct dms_gram_update *update, size_t k)
+{
+    const struct dms_gram_matrix *matrix = update->matrix;
+    double sum = 0;
+
+    for (size_t i = 0; i < update->change_ct; i++)
+        sum += update->changes[i] * deviation(matrix, update->examples[i], k);
+    return update->gradients[k] + sum / matrix->row_weight +
+           separable_at(matrix, k, &update->separable);
+}
+
+static void add_pending(struct dms_gram_update *update)
+{
+    const struct dms_gram_matrix *matrix = update->matrix;
+    struct dms_weight_changes changes = {update->change_ct, update->examples, update->changes};
+
+    add_deviations(matrix, &changes, 0, matrix->example_ct, update->gradients);
+    update->change_ct = 0;
+}
+
+void dms_gram_update_add(struct dms_gram_update *update, size_t k, double change)
+{
+    const struct dms_gram_matrix *matrix = update->matrix;
+
+    update->gradients[k] += change * diagonal(matrix, k);
+    add_separable(matrix, k, change, &update->separable);
+    update->examples[update->change_ct] = (uint32_t)k;
+    update->changes[update->change_ct++] = change;
+    if (update->change_ct == DMS_GRAM_ROWS)
+        add_pending(update);
+}
+
+void dms_gram_update_end(struct dms_gram_update *update)
+{
+    const struct dms_gram_matrix *matrix = update->matrix;
+
+    add_pending(update);
+    for (size_t k = 0; k < matrix->example_ct; k++)
+        update->gradients[k] += separable_at(matrix, k, &update->separable);
 }
 
 double dms_gram_matrix_covariance(const struct dms_gram_matrix *matrix, size_t a, size_t b)
@@ -256,9 +322,7 @@ double dms_gram_matrix_covariance(const struct dms_gram_matrix *matrix, size_t a
     if (a == b)
         pairs = matrix->singles[a];
     else
-        pairs = (matrix->wide_rows[a] ? matrix->wide_rows[a][b]
-                                      : matrix->rows[a * matrix->stride + b]) +
-                matrix->offsets[a] + matrix->offsets[b] - matrix->centre;
+        pairs = deviation(matrix, a, b) + matrix->offsets[a] + matrix->offsets[b] - matrix->centre;
     return (pairs - matrix->singles[a] * matrix->singles[b] / weight) / weight;
 }
 

@@ -352,7 +352,8 @@ static int tile_round(void *context, size_t index, struct dms_working_set *set)
     for (size_t l = 0; l < DMS_LANES; l++) {
         struct lane *lane = &tile->lanes[l];
         struct request request = {work, tile, lane};
-        struct dms_gram_rows rows = {&request, covariances, validate, NULL};
+        struct dms_gram_rows rows = {
+            .context = &request, .covariances = covariances, .validate = validate};
         enum phase phase = lane->phase;
         int rc = DMS_OK;
 

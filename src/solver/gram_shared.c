@@ -18,14 +18,17 @@
 
 /* Columns that are added up at a time: those of the gradient stay in the first cache. */
 #define COLUMNS 1024
-/* Sweeps over more examples than a working set holds before the certificate is looked at. */
-#define SWEEPS 8
+/* A target with this part of the examples has no working set: to gather its covariances takes
+ * longer than sweeps over whole rows, as long as those come out of a cache. */
+#define DENSE_SHARE 12
+#define CACHED_BYTES (UINT64_C(64) << 20)
 
 struct shared_work {
     struct dms_gram_block *block;
     struct dms_gram_matrix *matrix;
     double *means, *deviations, *scales; /* example_ct: of the stage's models */
-    struct dms_gram_target *targets;     /* in work; path NULL: a free place */
+    size_t largest_set;
+    struct dms_gram_target *targets; /* in work; path NULL: a free place */
     size_t place_ct;
     uint32_t *pair_cts; /* scratch of validation errors: set_ct x 2 x example_ct */
     size_t next;        /* target of the block that was not looked at yet */
@@ -171,34 +174,29 @@ static int validate(void *context, const struct dms_gram_target *target, double 
     return DMS_OK;
 }
 
-/* Coordinate descent on whole rows of the matrix: the gradient is that of all examples throughout.
- */
-static int sweep(void *context, struct dms_gram_target *target, size_t size,
-                 const uint32_t *examples, double enough)
+/* Coordinate descent on whole rows of the matrix, so that the gradient is that of all examples
+ * throughout. */
+static void sweep(void *context, struct dms_gram_target *target)
 {
     const struct request *request = context;
     const struct dms_gram_matrix *matrix = request->work->matrix;
-    double worst = INFINITY;
+    struct dms_gram_update update = dms_gram_update_begin(matrix, target->now.gradients);
+    double *weights = target->now.weights;
+    size_t size = dms_gram_target_candidates(target, target->examples);
 
-    for (int s = 0; s < SWEEPS && worst > enough; s++) {
-        worst = 0;
-        for (size_t i = 0; i < size; i++) {
-            size_t k = examples[i];
-            double variance = dms_gram_matrix_covariance(matrix, k, k);
-            double threshold = target->now.lambda * target->masks.scales[k];
-            double pull = target->now.weights[k] * variance - target->now.gradients[k], change;
-            struct dms_weight_changes changes = {1, &examples[i], &change};
+    for (size_t i = 0; i < size; i++) {
+        size_t k = target->examples[i];
+        double variance = dms_gram_matrix_covariance(matrix, k, k);
+        double threshold = target->now.lambda * target->masks.scales[k];
+        double pull = weights[k] * variance - dms_gram_update_gradient(&update, k), change;
 
-            pull = pull > threshold ? pull - threshold : pull < -threshold ? pull + threshold : 0;
-            change = pull / variance - target->now.weights[k];
-            if (change == 0)
-                continue;
-            worst = fmax(worst, fabs(change) * variance / threshold);
-            target->now.weights[k] += change;
-            dms_gram_matrix_add(matrix, &changes, 0, matrix->example_ct, target->now.gradients);
-        }
+        pull = pull > threshold ? pull - threshold : pull < -threshold ? pull + threshold : 0;
+        change = pull / variance - weights[k];
+        weights[k] += change;
+        if (change != 0)
+            dms_gram_update_add(&update, k, change);
     }
-    return DMS_OK;
+    dms_gram_update_end(&update);
 }
 
 /* ---- rounds ---- */
@@ -209,7 +207,7 @@ static int step_task(void *context, size_t index, struct dms_working_set *set)
     const struct dms_gram_run *run = work->block->run;
     size_t thread = (size_t)(set - run->sets);
     struct request request = {work, work->pair_cts + 2 * thread * run->problem->example_ct};
-    struct dms_gram_rows rows = {&request, covariances, validate, sweep};
+    struct dms_gram_rows rows = {&request, covariances, validate, sweep, work->largest_set};
 
     if (!work->targets[index].path)
         return DMS_OK;
@@ -297,6 +295,10 @@ static int prepare(struct shared_work *work)
         rc = describe_masks(work);
     if (rc < 0)
         return rc;
+    work->largest_set = run->set_limit;
+    if (dms_gram_matrix_bytes(example_ct) <= CACHED_BYTES &&
+        work->largest_set > example_ct / DENSE_SHARE)
+        work->largest_set = example_ct / DENSE_SHARE;
     work->targets = dms_alloc(DMS_GRAM_BATCH, sizeof *work->targets);
     work->pair_cts = dms_alloc(set_ct * example_ct, 2 * sizeof *work->pair_cts);
     if (!work->targets || !work->pair_cts)

@@ -29,6 +29,8 @@
 /* The part of the tolerance that weights between two solutions may take where validation errors
  * choose among them: their errors are all of one kind, and would move the choice. */
 #define CHOICE_SHARE 0.1
+/* Sweeps over whole rows at one lambda, and in one step. */
+#define DENSE_SWEEPS 16
 /* Steps at one lambda after which rounding is in the way. */
 #define STEPS_AT_LAMBDA 1000
 
@@ -150,16 +152,18 @@ double dms_gram_target_bias(const struct dms_gram_target *target)
 
 /* All sums over rows follow from covariances: with w the weights, g the gradient, c the products
  * and D twice the null deviance, sum r^2 = W (w.g - w.c + D) and sum y~ e = W (w.c - D). */
-static void certify(const struct dms_gram_target *target, struct dms_certificate *certificate)
+static void certify(struct dms_gram_target *target, struct dms_certificate *certificate)
 {
     double weight = target->path->row_weight, deviance = 2 * target->path->null_deviance;
     double product = 0, slope = 0, norm = 0;
 
+    target->weight_ct = 0;
     for (size_t k = 0; k < target->example_ct; k++) {
         double w = target->now.weights[k];
 
         if (w == 0)
             continue;
+        target->weight_ct++;
         product += w * target->products[k];
         slope += w * target->now.gradients[k];
         norm += target->masks.scales[k] * fabs(w);
@@ -173,20 +177,12 @@ static void certify(const struct dms_gram_target *target, struct dms_certificate
         .lambda = target->now.lambda,
         .null_deviance = target->path->null_deviance,
     };
-}
-
-static size_t count_weights(const struct dms_gram_target *target)
-{
-    size_t count = 0;
-
-    for (size_t k = 0; k < target->example_ct; k++)
-        count += target->now.weights[k] != 0;
-    return count;
+    target->gap = dms_certificate_gap(certificate);
 }
 
 static int extract_model(const struct dms_gram_target *target, struct dms_sparse_model *model)
 {
-    size_t weight_ct = count_weights(target), i = 0;
+    size_t weight_ct = target->weight_ct, i = 0;
 
     dms_sparse_model_free(model);
     model->examples = dms_alloc(weight_ct, sizeof *model->examples);
@@ -226,11 +222,25 @@ static int advance(struct dms_gram_target *target, const struct dms_problem *pro
 
     if (rc < 0)
         return rc;
-    dms_target_path_advance(path, problem, target->gap, count_weights(target), error, &best);
+    dms_target_path_advance(path, problem, target->gap, target->weight_ct, error, &best);
     return best ? extract_model(target, &path->best) : DMS_OK;
 }
 
 /* ---- from lambda to lambda ---- */
+
+/* Weights and gradient that are linear in lambda from start to end, or beyond. */
+static void move_on_line(struct dms_gram_target *target)
+{
+    const struct dms_gram_point *start = &target->start, *end = &target->end;
+    struct dms_gram_point *now = &target->now;
+    double span = start->lambda - end->lambda;
+    double part = span != 0 ? (start->lambda - now->lambda) / span : 0;
+
+    for (size_t k = 0; k < target->example_ct; k++) {
+        now->weights[k] = start->weights[k] + part * (end->weights[k] - start->weights[k]);
+        now->gradients[k] = start->gradients[k] + part * (end->gradients[k] - start->gradients[k]);
+    }
+}
 
 /* Solutions are linear in lambda but where an example joins or leaves, and so are their gradients.
  * Between two of them, dual points are feasible, and the gap comes only of examples that have a
@@ -238,16 +248,8 @@ static int advance(struct dms_gram_target *target, const struct dms_problem *pro
  * path is solved, and those before it are interpolated and certified. */
 static void interpolate(struct dms_gram_target *target)
 {
-    const struct dms_gram_point *start = &target->start, *end = &target->end;
-    struct dms_gram_point *now = &target->now;
-    double span = start->lambda - end->lambda, part;
-
-    now->lambda = target->path->lambda;
-    part = span > 0 ? (start->lambda - now->lambda) / span : 0;
-    for (size_t k = 0; k < target->example_ct; k++) {
-        now->weights[k] = start->weights[k] + part * (end->weights[k] - start->weights[k]);
-        now->gradients[k] = start->gradients[k] + part * (end->gradients[k] - start->gradients[k]);
-    }
+    target->now.lambda = target->path->lambda;
+    move_on_line(target);
     target->index = target->path->path_ct;
     target->interpolated = true;
 }
@@ -262,12 +264,12 @@ static double wanted_gap(const struct dms_gram_target *target, const struct dms_
     return (target->interpolated ? share_between(problem) : 1) * problem->tolerance;
 }
 
-static void swap_end(struct dms_gram_target *target)
+static void swap_points(struct dms_gram_point *a, struct dms_gram_point *b)
 {
-    struct dms_gram_point swap = target->now;
+    struct dms_gram_point swap = *a;
 
-    target->now = target->end;
-    target->end = swap;
+    *a = *b;
+    *b = swap;
 }
 
 /* How far down the path the next lambda is that is solved: no farther than the path goes, whatever
@@ -305,7 +307,7 @@ static int accept(struct dms_gram_target *target, const struct dms_problem *prob
 
     if (target->index > path->path_ct) {
         target->end_index = target->index;
-        swap_end(target);
+        swap_points(&target->now, &target->end);
         interpolate(target);
         return DMS_OK;
     }
@@ -319,7 +321,7 @@ static int accept(struct dms_gram_target *target, const struct dms_problem *prob
     if (path->path_ct < target->end_index) {
         interpolate(target);
     } else if (path->path_ct == target->end_index) {
-        swap_end(target);
+        swap_points(&target->now, &target->end);
         target->index = target->end_index;
         target->interpolated = false;
     } else {
@@ -381,6 +383,20 @@ static size_t choose_examples(struct dms_gram_target *target,
              fabs(scale) * gradient + target->masks.deviations[k] * radius < lambda * penalty))
             continue;
         target->examples[count++] = (uint32_t)k;
+    }
+    return count;
+}
+
+size_t dms_gram_target_candidates(const struct dms_gram_target *target, uint32_t *examples)
+{
+    size_t count = 0;
+
+    for (size_t k = 0; k < target->example_ct; k++) {
+        double penalty = target->now.lambda * target->masks.scales[k];
+
+        if (penalty > 0 &&
+            (target->now.weights[k] != 0 || fabs(target->now.gradients[k]) > penalty))
+            examples[count++] = (uint32_t)k;
     }
     return count;
 }
@@ -485,13 +501,36 @@ static int move(struct dms_gram_target *target, const struct dms_problem *proble
     int rc = DMS_OK;
 
     target->at_lambda = true;
-    if (size > limit && rows->sweep)
-        return rows->sweep(rows->context, target, size, target->examples, enough);
     if (size > limit) {
         rc = keep_urgent(target, size, limit);
         size = limit;
     }
     return rc == DMS_OK ? solve_set(target, rows, enough, size, set) : rc;
+}
+
+/* Whether the next step is a sweep over whole rows. Where sweeps do not get there, a working set
+ * has Newton steps. */
+static bool is_dense(const struct dms_gram_target *target, const struct dms_gram_rows *rows,
+                     size_t limit)
+{
+    return rows->sweep && target->weight_ct > rows->dense_from &&
+           (target->path->pass_ct <= DENSE_SWEEPS || target->weight_ct > limit);
+}
+
+/* Takes the solutions that the weights are, and goes on to the first lambda where they are none. */
+static int judge(struct dms_gram_target *target, const struct dms_problem *problem,
+                 const struct dms_gram_rows *rows, struct dms_certificate *certificate)
+{
+    int rc = DMS_OK;
+
+    while (rc == DMS_OK && !target->path->finished) {
+        certify(target, certificate);
+        if (!(target->gap <= wanted_gap(target, problem)))
+            break;
+        target->path->pass_ct = 0;
+        rc = target->refit ? finish_refit(target) : accept(target, problem, rows);
+    }
+    return rc;
 }
 
 int dms_gram_target_step(struct dms_gram_target *target, const struct dms_problem *problem,
@@ -502,22 +541,18 @@ int dms_gram_target_step(struct dms_gram_target *target, const struct dms_proble
     struct dms_certificate certificate;
 
     target->change_ct = 0;
-    while (!path->finished) {
-        int rc;
+    for (unsigned sweep = 0; sweep <= DENSE_SWEEPS; sweep++) {
+        int rc = judge(target, problem, rows, &certificate);
 
-        certify(target, &certificate);
-        target->gap = dms_certificate_gap(&certificate);
-        if (!(target->gap <= wanted_gap(target, problem)))
-            break;
-        path->pass_ct = 0;
-        rc = target->refit ? finish_refit(target) : accept(target, problem, rows);
-        if (rc < 0)
+        if (rc < 0 || path->finished)
             return rc;
+        refuse(target);
+        if (target->step_ct++ >= max_steps || path->pass_ct++ >= STEPS_AT_LAMBDA)
+            return give_up(target);
+        if (!is_dense(target, rows, limit))
+            return move(target, problem, rows, &certificate, set, limit);
+        target->at_lambda = true;
+        rows->sweep(rows->context, target);
     }
-    if (path->finished)
-        return DMS_OK;
-    refuse(target);
-    if (target->step_ct++ >= max_steps || path->pass_ct++ >= STEPS_AT_LAMBDA)
-        return give_up(target);
-    return move(target, problem, rows, &certificate, set, limit);
+    return DMS_OK;
 }

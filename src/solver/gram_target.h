@@ -43,7 +43,8 @@ struct dms_gram_target {
     double *changes;
     bool at_lambda; /* not the first step at this lambda */
     uint64_t step_ct;
-    double gap; /* as last seen */
+    double gap; /* as last seen, like the number of weights */
+    size_t weight_ct;
 };
 
 /* The rows of one target. */
@@ -53,10 +54,11 @@ struct dms_gram_rows {
     int (*covariances)(void *context, size_t size, const uint32_t *examples, double *matrix);
     /* The mean squared error of the target's weights on its validation rows; NaN: it has none. */
     int (*validate)(void *context, const struct dms_gram_target *target, double *error);
-    /* Sweeps over more examples than a working set holds, gradients and weights moving at once
-     * (change_ct stays 0). NULL: the worst ones are solved at a time. */
-    int (*sweep)(void *context, struct dms_gram_target *target, size_t size,
-                 const uint32_t *examples, double enough);
+    /* One sweep of coordinate descent over the examples whose optimality condition does not hold
+     * (dms_gram_target_candidates), gradients moving with the weights. For targets with more
+     * weights than dense_from; NULL: there is none. */
+    void (*sweep)(void *context, struct dms_gram_target *target);
+    size_t dense_from;
 };
 
 /* Room for a target. The caller ends it with dms_gram_target_free. */
@@ -70,6 +72,10 @@ void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_prob
 
 /* The bias that goes with the weights: mean - sum of means x weights. */
 double dms_gram_target_bias(const struct dms_gram_target *target);
+
+/* The examples that have a weight, or whose gradient says that they should; increasing. `examples`
+ * has room for example_ct. */
+size_t dms_gram_target_candidates(const struct dms_gram_target *target, uint32_t *examples);
 
 /* Judges the weights by their gradient and, unless the target is finished with that, takes a step.
  * `set`: scratch, for at most `limit` examples. */

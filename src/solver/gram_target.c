@@ -25,7 +25,7 @@
 /* Lambdas from one that is solved to the next, at most. There may be more when the gaps between
  * took no more than this part of what they might. */
 #define LONGEST_STRIDE 8
-#define STRIDE_SHARE 0.25
+#define STRIDE_SHARE 0.5
 /* The part of the tolerance that weights between two solutions may take where validation errors
  * choose among them: their errors are all of one kind, and would move the choice. */
 #define CHOICE_SHARE 0.1
@@ -101,6 +101,7 @@ static void begin_path(struct dms_gram_target *target)
 {
     target->now.lambda = target->path->largest_lambda;
     copy_point(target, &target->now, &target->start);
+    copy_point(target, &target->now, &target->end);
     target->now.lambda = target->path->lambda;
     target->index = target->end_index = 0;
     target->stride = 1;
@@ -296,6 +297,16 @@ static void begin_segment(struct dms_gram_target *target, const struct dms_probl
     target->index = target->path->path_ct + choose_stride(target, problem) - 1;
     target->now.lambda = dms_target_path_lambda(target->path, problem, target->index);
     target->at_lambda = false;
+    move_on_line(target);
+}
+
+/* The weights, which were solved, are where the path goes on. While nothing is known of what is
+ * further down, `end` is the solution before. */
+static void keep(struct dms_gram_target *target)
+{
+    if (target->path->path_ct > target->end_index)
+        swap_points(&target->start, &target->end);
+    copy_point(target, &target->now, &target->start);
 }
 
 /* The weights are a solution at their lambda. */
@@ -317,7 +328,7 @@ static int accept(struct dms_gram_target *target, const struct dms_problem *prob
     if (target->interpolated)
         target->worst_between = fmax(target->worst_between, target->gap);
     else
-        copy_point(target, &target->now, &target->start);
+        keep(target);
     if (path->path_ct < target->end_index) {
         interpolate(target);
     } else if (path->path_ct == target->end_index) {

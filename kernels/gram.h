@@ -15,6 +15,15 @@
 /* Rows that add_rows takes at most: more would not stay in registers. */
 #define DMS_GRAM_ROWS 4
 
+/* Sums over the examples for a certificate; values are those of the arrays that sum_up takes. */
+struct dms_gram_sums {
+    double product;          /* sum w c */
+    double slope;            /* sum w g */
+    double norm;             /* sum s |w| */
+    double largest_gradient; /* max |g| / s where s > 0; 0: nowhere */
+    size_t weight_ct;        /* w other than 0 */
+};
+
 struct dms_gram_kernels {
     const char *name; /* "ref", "avx2" or "avx512" */
 
@@ -32,6 +41,10 @@ struct dms_gram_kernels {
     /* sums[i] += value where bit i & 63 of words[(i >> 6) * stride] is set, for i < row_ct. */
     void (*add_where)(const uint64_t *words, size_t stride, size_t row_ct, double value,
                       double *sums);
+
+    /* Of weights w, gradients g, products c and scales s >= 0. */
+    void (*sum_up)(size_t example_ct, const double *weights, const double *gradients,
+                   const double *products, const double *scales, struct dms_gram_sums *sums);
 };
 
 /* For this machine, or as DMS_KERNELS says; see dms_kernels_get. */

@@ -4,6 +4,7 @@
  * values vector instructions of whatever width there is. kernels/gram.h says what the functions do.
  * No include guard: a file includes this once.
  */
+#include <math.h>
 #include <string.h>
 
 #if defined(__AVX2__)
@@ -120,6 +121,45 @@ static void add_where(const uint64_t *words, size_t stride, size_t row_ct, doubl
             sums[i] += value;
 }
 
+/* A value without its sign. */
+#define MAGNITUDE(value) ((reals)((longs)(value)&INT64_MAX))
+
+static void sum_up(size_t example_ct, const double *weights, const double *gradients,
+                   const double *products, const double *scales, struct dms_gram_sums *sums)
+{
+    reals product = {0}, slope = {0}, norm = {0}, largest = {0};
+    longs zero_ct = {0};
+    size_t k = 0;
+
+    for (; k + VALUES <= example_ct; k += VALUES) {
+        reals w = *(const reals *)(weights + k), g = *(const reals *)(gradients + k);
+        reals s = *(const reals *)(scales + k), share = MAGNITUDE(g) / s;
+        longs larger = (s > 0) & (share > largest);
+
+        product += w * *(const reals *)(products + k);
+        slope += w * g;
+        norm += s * MAGNITUDE(w);
+        largest = (reals)((larger & (longs)share) | (~larger & (longs)largest));
+        zero_ct -= w == 0;
+    }
+    *sums = (struct dms_gram_sums){.weight_ct = k};
+    for (size_t v = 0; v < VALUES; v++) {
+        sums->product += product[v];
+        sums->slope += slope[v];
+        sums->norm += norm[v];
+        sums->largest_gradient = fmax(sums->largest_gradient, largest[v]);
+        sums->weight_ct -= (size_t)zero_ct[v];
+    }
+    for (; k < example_ct; k++) {
+        sums->product += weights[k] * products[k];
+        sums->slope += weights[k] * gradients[k];
+        sums->norm += scales[k] * fabs(weights[k]);
+        if (scales[k] > 0)
+            sums->largest_gradient = fmax(sums->largest_gradient, fabs(gradients[k]) / scales[k]);
+        sums->weight_ct += weights[k] != 0;
+    }
+}
+
 #define GRAM_STRING(name) #name
 #define GRAM_TABLE(variant)                                      \
     const struct dms_gram_kernels dms_gram_kernels_##variant = { \
@@ -128,4 +168,5 @@ static void add_where(const uint64_t *words, size_t stride, size_t row_ct, doubl
         .add_wide_row = add_wide_row,                            \
         .add_scaled = add_scaled,                                \
         .add_where = add_where,                                  \
+        .sum_up = sum_up,                                        \
     };

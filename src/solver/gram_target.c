@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "kernels/gram.h"
 #include "solver/certificate.h"
 
 /* The part of the tolerance that a working set may use up; the other examples have the rest. */
@@ -78,14 +79,13 @@ void dms_gram_target_free(struct dms_gram_target *target)
     *target = (struct dms_gram_target){0};
 }
 
-static double largest_gradient(const struct dms_gram_target *target)
+static struct dms_gram_sums sum_up(const struct dms_gram_target *target)
 {
-    double largest = 0;
+    struct dms_gram_sums sums;
 
-    for (size_t k = 0; k < target->example_ct; k++)
-        if (target->masks.scales[k] > 0)
-            largest = fmax(largest, fabs(target->now.gradients[k]) / target->masks.scales[k]);
-    return largest;
+    dms_gram_kernels_get()->sum_up(target->example_ct, target->now.weights, target->now.gradients,
+                                   target->products, target->masks.scales, &sums);
+    return sums;
 }
 
 static void copy_point(const struct dms_gram_target *target, const struct dms_gram_point *from,
@@ -122,7 +122,7 @@ void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_prob
     target->step_ct = 0;
     path->pass_ct = 0;
     if (!target->refit) {
-        dms_target_path_begin(path, problem, largest_gradient(target));
+        dms_target_path_begin(path, problem, sum_up(target).largest_gradient);
         begin_path(target);
         return;
     }
@@ -156,29 +156,19 @@ double dms_gram_target_bias(const struct dms_gram_target *target)
 static void certify(struct dms_gram_target *target, struct dms_certificate *certificate)
 {
     double weight = target->path->row_weight, deviance = 2 * target->path->null_deviance;
-    double product = 0, slope = 0, norm = 0;
+    struct dms_gram_sums sums = sum_up(target);
 
-    target->weight_ct = 0;
-    for (size_t k = 0; k < target->example_ct; k++) {
-        double w = target->now.weights[k];
-
-        if (w == 0)
-            continue;
-        target->weight_ct++;
-        product += w * target->products[k];
-        slope += w * target->now.gradients[k];
-        norm += target->masks.scales[k] * fabs(w);
-    }
     *certificate = (struct dms_certificate){
         .row_weight = weight,
-        .residual_square = weight * (slope - product + deviance),
-        .output_product = weight * (product - deviance),
-        .largest_gradient = largest_gradient(target),
-        .weighted_norm = norm,
+        .residual_square = weight * (sums.slope - sums.product + deviance),
+        .output_product = weight * (sums.product - deviance),
+        .largest_gradient = sums.largest_gradient,
+        .weighted_norm = sums.norm,
         .lambda = target->now.lambda,
         .null_deviance = target->path->null_deviance,
     };
     target->gap = dms_certificate_gap(certificate);
+    target->weight_ct = sums.weight_ct;
 }
 
 static int extract_model(const struct dms_gram_target *target, struct dms_sparse_model *model)

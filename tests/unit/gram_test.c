@@ -120,10 +120,35 @@ static bool adds_where(const struct dms_gram_kernels *kernels, size_t stride, si
     return close_to(sums.found, sums.wanted, sums.sizes, n);
 }
 
+/* Every fifth scale is 0, where gradients do not count, and every third weight. */
+static bool sums_up(const struct dms_gram_kernels *kernels, size_t n)
+{
+    double weights[VALUE_MAX], gradients[VALUE_MAX], products[VALUE_MAX], scales[VALUE_MAX];
+    struct dms_gram_sums found, wanted = {0};
+
+    for (size_t k = 0; k < n; k++) {
+        weights[k] = k % 3 == 0 || k % 5 == 2 ? 0 : uniform() - 0.5;
+        gradients[k] = uniform() - 0.5;
+        products[k] = uniform() - 0.5;
+        scales[k] = k % 5 == 2 ? 0 : uniform();
+        wanted.product += weights[k] * products[k];
+        wanted.slope += weights[k] * gradients[k];
+        wanted.norm += scales[k] * fabs(weights[k]);
+        if (scales[k] > 0)
+            wanted.largest_gradient = fmax(wanted.largest_gradient, fabs(gradients[k]) / scales[k]);
+        wanted.weight_ct += weights[k] != 0;
+    }
+    kernels->sum_up(n, weights, gradients, products, scales, &found);
+    return fabs(found.product - wanted.product) <= 1e-14 * (double)n &&
+           fabs(found.slope - wanted.slope) <= 1e-14 * (double)n &&
+           fabs(found.norm - wanted.norm) <= 1e-14 * (double)n &&
+           found.largest_gradient == wanted.largest_gradient && found.weight_ct == wanted.weight_ct;
+}
+
 static void test_kernels(const char *name)
 {
     const struct dms_gram_kernels *kernels = dms_gram_kernels_by_name(name);
-    bool rows = true, wide = true, scaled = true, where = true;
+    bool rows = true, wide = true, scaled = true, where = true, sums = true;
 
     if (!kernels) {
         diag("this machine cannot run %s", name);
@@ -134,12 +159,14 @@ static void test_kernels(const char *name)
             rows = rows && adds_rows(kernels, row_ct, n);
         wide = wide && adds_wide_row(kernels, n);
         scaled = scaled && adds_scaled(kernels, n);
+        sums = sums && sums_up(kernels, n);
         where = where && adds_where(kernels, 1, n) && adds_where(kernels, 3, n);
     }
     ok(rows, "%s: rows are added up", name);
     ok(wide, "%s: and rows of 32 bits", name);
     ok(scaled, "%s: and vectors", name);
     ok(where, "%s: and values where a bit is set", name);
+    ok(sums, "%s: what a certificate takes is summed up", name);
 }
 
 /* ---- the matrix ---- */

@@ -206,15 +206,14 @@ static int advance(struct dms_gram_target *target, const struct dms_problem *pro
 {
     struct dms_target_path *path = target->path;
     double error = (double)NAN;
-    bool best;
-    int rc = problem->row_ct[DMS_ROLE_VALIDATION] > 0
-                 ? rows->validate(rows->context, target, &error)
-                 : DMS_OK;
+    bool best, validates = problem->row_ct[DMS_ROLE_VALIDATION] > 0;
+    int rc = validates ? rows->validate(rows->context, target, &error) : DMS_OK;
 
     if (rc < 0)
         return rc;
     dms_target_path_advance(path, problem, target->gap, target->weight_ct, error, &best);
-    return best ? extract_model(target, &path->best) : DMS_OK;
+    /* Without validation errors the last lambda is the best one. */
+    return best && (validates || path->finished) ? extract_model(target, &path->best) : DMS_OK;
 }
 
 /* ---- from lambda to lambda ---- */
@@ -342,16 +341,29 @@ static void refuse(struct dms_gram_target *target)
     target->stride = (target->stride + 1) / 2;
 }
 
+/* The last solution that the path has taken, which is on the line still. */
+static void go_back(struct dms_gram_target *target)
+{
+    struct dms_certificate certificate;
+
+    target->now.lambda = target->path->lambdas[target->path->path_ct - 1];
+    move_on_line(target);
+    certify(target, &certificate);
+}
+
 /* A target that does not get there. */
-static int give_up(struct dms_gram_target *target)
+static int give_up(struct dms_gram_target *target, const struct dms_problem *problem)
 {
     struct dms_target_path *path = target->path;
+    bool keeps_best = path->path_ct > 0 && problem->row_ct[DMS_ROLE_VALIDATION] > 0;
     int rc = DMS_OK;
 
     path->gap = target->gap;
+    if (!target->refit && path->path_ct > 0 && !keeps_best)
+        go_back(target);
     if (target->refit)
         rc = extract_model(target, &path->model);
-    else if (path->path_ct == 0)
+    else if (!keeps_best)
         rc = extract_model(target, &path->best);
     dms_target_path_abandon(path);
     return rc;
@@ -549,7 +561,7 @@ int dms_gram_target_step(struct dms_gram_target *target, const struct dms_proble
             return rc;
         refuse(target);
         if (target->step_ct++ >= max_steps || path->pass_ct++ >= STEPS_AT_LAMBDA)
-            return give_up(target);
+            return give_up(target, problem);
         if (!is_dense(target, rows, limit))
             return move(target, problem, rows, &certificate, set, limit);
         target->at_lambda = true;

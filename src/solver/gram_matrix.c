@@ -268,41 +268,68 @@ void dms_gram_matrix_add(const struct dms_gram_matrix *matrix,
     }
 }
 
-struct dms_gram_update dms_gram_update_begin(const struct dms_gram_matrix *matrix,
+struct dms_gram_update dms_gram_update_begin(const struct dms_gram_matrix *matrix, double largest,
                                              double *gradients)
 {
-    return (struct dms_gram_update){.matrix = matrix, .gradients = gradients};
+    int exponent;
+
+    /* A power of two: multiples of it are exact. Changes may be twice as large as foreseen. */
+    (void)frexp(2 * largest / DMS_GRAM_LARGEST_FACTOR, &exponent);
+    return (struct dms_gram_update){
+        .matrix = matrix, .gradients = gradients, .unit = ldexp(1, exponent)};
+}
+
+double dms_gram_update_round(const struct dms_gram_update *update, double change)
+{
+    double factor = nearbyint(change / update->unit);
+
+    return fabs(factor) <= DMS_GRAM_LARGEST_FACTOR ? factor * update->unit : change;
 }
 
 double dms_gram_update_gradient(const struct dms_gram_update *update, size_t k)
 {
     const struct dms_gram_matrix *matrix = update->matrix;
-    double sum = 0;
+    int32_t sum = 0;
 
     for (size_t i = 0; i < update->change_ct; i++)
-        sum += update->changes[i] * deviation(matrix, update->examples[i], k);
-    return update->gradients[k] + sum / matrix->row_weight +
+        sum += update->factors[i] * matrix->rows[update->examples[i] * matrix->stride + k];
+    return update->gradients[k] + update->unit / matrix->row_weight * sum +
            separable_at(matrix, k, &update->separable);
 }
 
 static void add_pending(struct dms_gram_update *update)
 {
     const struct dms_gram_matrix *matrix = update->matrix;
-    struct dms_weight_changes changes = {update->change_ct, update->examples, update->changes};
+    const int16_t *rows[DMS_GRAM_MULTIPLES];
 
-    add_deviations(matrix, &changes, 0, matrix->example_ct, update->gradients);
+    for (size_t i = 0; i < DMS_GRAM_MULTIPLES; i++) {
+        if (i >= update->change_ct) {
+            update->examples[i] = 0;
+            update->factors[i] = 0;
+        }
+        rows[i] = matrix->rows + update->examples[i] * matrix->stride;
+    }
+    dms_gram_kernels_get()->add_multiples(rows, update->factors, update->unit / matrix->row_weight,
+                                          matrix->example_ct, update->gradients);
     update->change_ct = 0;
 }
 
 void dms_gram_update_add(struct dms_gram_update *update, size_t k, double change)
 {
     const struct dms_gram_matrix *matrix = update->matrix;
+    struct dms_weight_changes alone = {1, &(uint32_t){(uint32_t)k}, &change};
+    double factor = change / update->unit;
 
     update->gradients[k] += change * diagonal(matrix, k);
     add_separable(matrix, k, change, &update->separable);
+    if (matrix->wide_rows[k] || fabs(factor) > DMS_GRAM_LARGEST_FACTOR ||
+        factor != nearbyint(factor)) {
+        add_deviations(matrix, &alone, 0, matrix->example_ct, update->gradients);
+        return;
+    }
     update->examples[update->change_ct] = (uint32_t)k;
-    update->changes[update->change_ct++] = change;
-    if (update->change_ct == DMS_GRAM_ROWS)
+    update->factors[update->change_ct++] = (int16_t)factor;
+    if (update->change_ct == DMS_GRAM_MULTIPLES)
         add_pending(update);
 }
 

@@ -54,18 +54,23 @@ void dms_gram_matrix_add(const struct dms_gram_matrix *matrix,
                          double *gradients);
 
 /* The same for changes that come one by one, of all examples: each is seen by those after it,
- * while rows are added up some at a time. */
+ * while rows are added up some at a time. Changes that are small multiples of a unit take integer
+ * arithmetic, which is exact and several times as fast. */
 struct dms_gram_update {
     const struct dms_gram_matrix *matrix;
     double *gradients;
+    double unit;
     /* What still is to be added: rows of these, and separable terms. */
     size_t change_ct;
-    uint32_t examples[DMS_GRAM_ROWS];
-    double changes[DMS_GRAM_ROWS];
+    uint32_t examples[DMS_GRAM_MULTIPLES];
+    int16_t factors[DMS_GRAM_MULTIPLES];
     struct dms_gram_separable separable;
 };
-struct dms_gram_update dms_gram_update_begin(const struct dms_gram_matrix *matrix,
+/* With a unit that suits changes up to about `largest`. */
+struct dms_gram_update dms_gram_update_begin(const struct dms_gram_matrix *matrix, double largest,
                                              double *gradients);
+/* The multiple of the unit that is nearest to a change, unless it is too large. */
+double dms_gram_update_round(const struct dms_gram_update *update, double change);
 /* The gradient of example k with all changes. */
 double dms_gram_update_gradient(const struct dms_gram_update *update, size_t k);
 void dms_gram_update_add(struct dms_gram_update *update, size_t k, double change);

@@ -21,14 +21,15 @@
 /* A target with this part of the examples has no working set: to gather its covariances takes
  * longer than sweeps over whole rows, as long as those come out of a cache. */
 #define DENSE_SHARE 12
+#define LEAST_DENSE 64
 #define CACHED_BYTES (UINT64_C(64) << 20)
 
 struct shared_work {
     struct dms_gram_block *block;
     struct dms_gram_matrix *matrix;
     double *means, *deviations, *scales; /* example_ct: of the stage's models */
-    size_t largest_set;
-    struct dms_gram_target *targets; /* in work; path NULL: a free place */
+    size_t dense_from;                   /* weights of a target that is swept over whole rows */
+    struct dms_gram_target *targets;     /* in work; path NULL: a free place */
     size_t place_ct;
     uint32_t *pair_cts; /* scratch of validation errors: set_ct x 2 x example_ct */
     size_t next;        /* target of the block that was not looked at yet */
@@ -174,25 +175,41 @@ static int validate(void *context, const struct dms_gram_target *target, double 
     return DMS_OK;
 }
 
+/* How far the best weight of an example is from the one it has. */
+static double find_change(const struct dms_gram_matrix *matrix,
+                          const struct dms_gram_target *target, size_t k, double gradient)
+{
+    double variance = dms_gram_matrix_covariance(matrix, k, k), weight = target->now.weights[k];
+    double threshold = target->now.lambda * target->masks.scales[k];
+    double pull = weight * variance - gradient;
+
+    pull = pull > threshold ? pull - threshold : pull < -threshold ? pull + threshold : 0;
+    return pull / variance - weight;
+}
+
 /* Coordinate descent on whole rows of the matrix, so that the gradient is that of all examples
- * throughout. */
+ * throughout. Changes are rounded, but for those that end at 0: the next sweep's unit is finer. */
 static void sweep(void *context, struct dms_gram_target *target)
 {
     const struct request *request = context;
     const struct dms_gram_matrix *matrix = request->work->matrix;
-    struct dms_gram_update update = dms_gram_update_begin(matrix, target->now.gradients);
-    double *weights = target->now.weights;
     size_t size = dms_gram_target_candidates(target, target->examples);
+    struct dms_gram_update update;
+    double largest = 0;
 
     for (size_t i = 0; i < size; i++) {
         size_t k = target->examples[i];
-        double variance = dms_gram_matrix_covariance(matrix, k, k);
-        double threshold = target->now.lambda * target->masks.scales[k];
-        double pull = weights[k] * variance - dms_gram_update_gradient(&update, k), change;
 
-        pull = pull > threshold ? pull - threshold : pull < -threshold ? pull + threshold : 0;
-        change = pull / variance - weights[k];
-        weights[k] += change;
+        largest = fmax(largest, fabs(find_change(matrix, target, k, target->now.gradients[k])));
+    }
+    update = dms_gram_update_begin(matrix, largest, target->now.gradients);
+    for (size_t i = 0; i < size; i++) {
+        size_t k = target->examples[i];
+        double change = find_change(matrix, target, k, dms_gram_update_gradient(&update, k));
+
+        if (target->now.weights[k] + change != 0)
+            change = dms_gram_update_round(&update, change);
+        target->now.weights[k] += change;
         if (change != 0)
             dms_gram_update_add(&update, k, change);
     }
@@ -207,7 +224,7 @@ static int step_task(void *context, size_t index, struct dms_working_set *set)
     const struct dms_gram_run *run = work->block->run;
     size_t thread = (size_t)(set - run->sets);
     struct request request = {work, work->pair_cts + 2 * thread * run->problem->example_ct};
-    struct dms_gram_rows rows = {&request, covariances, validate, sweep, work->largest_set};
+    struct dms_gram_rows rows = {&request, covariances, validate, sweep, work->dense_from};
 
     if (!work->targets[index].path)
         return DMS_OK;
@@ -295,10 +312,13 @@ static int prepare(struct shared_work *work)
         rc = describe_masks(work);
     if (rc < 0)
         return rc;
-    work->largest_set = run->set_limit;
-    if (dms_gram_matrix_bytes(example_ct) <= CACHED_BYTES &&
-        work->largest_set > example_ct / DENSE_SHARE)
-        work->largest_set = example_ct / DENSE_SHARE;
+    work->dense_from = example_ct;
+    if (dms_gram_matrix_bytes(example_ct) <= CACHED_BYTES)
+        work->dense_from = example_ct / DENSE_SHARE;
+    if (work->dense_from < LEAST_DENSE)
+        work->dense_from = LEAST_DENSE;
+    if (work->dense_from > run->set_limit)
+        work->dense_from = run->set_limit;
     work->targets = dms_alloc(DMS_GRAM_BATCH, sizeof *work->targets);
     work->pair_cts = dms_alloc(set_ct * example_ct, 2 * sizeof *work->pair_cts);
     if (!work->targets || !work->pair_cts)

@@ -244,11 +244,6 @@ static double diagonal(const struct dms_gram_matrix *matrix, size_t b)
     return (matrix->singles[b] - 2 * matrix->offsets[b] + matrix->centre) / matrix->row_weight;
 }
 
-static double deviation(const struct dms_gram_matrix *matrix, size_t a, size_t b)
-{
-    return matrix->wide_rows[a] ? matrix->wide_rows[a][b] : matrix->rows[a * matrix->stride + b];
-}
-
 void dms_gram_matrix_add(const struct dms_gram_matrix *matrix,
                          const struct dms_weight_changes *changes, size_t first, size_t end,
                          double *gradients)
@@ -340,17 +335,6 @@ void dms_gram_update_end(struct dms_gram_update *update)
     add_pending(update);
     for (size_t k = 0; k < matrix->example_ct; k++)
         update->gradients[k] += separable_at(matrix, k, &update->separable);
-}
-
-double dms_gram_matrix_covariance(const struct dms_gram_matrix *matrix, size_t a, size_t b)
-{
-    double weight = matrix->row_weight, pairs;
-
-    if (a == b)
-        pairs = matrix->singles[a];
-    else
-        pairs = deviation(matrix, a, b) + matrix->offsets[a] + matrix->offsets[b] - matrix->centre;
-    return (pairs - matrix->singles[a] * matrix->singles[b] / weight) / weight;
 }
 
 /* Copies the lower triangle to the upper one, square by square: columns of a large matrix would

@@ -81,7 +81,4 @@ void dms_gram_update_end(struct dms_gram_update *update);
 void dms_gram_matrix_covariances(const struct dms_gram_matrix *matrix, size_t size,
                                  const uint32_t *examples, double *covariances);
 
-/* The same of one pair. */
-double dms_gram_matrix_covariance(const struct dms_gram_matrix *matrix, size_t a, size_t b);
-
 #endif

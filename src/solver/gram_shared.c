@@ -20,7 +20,7 @@
 #define COLUMNS 1024
 /* A target with this part of the examples has no working set: to gather its covariances takes
  * longer than sweeps over whole rows, as long as those come out of a cache. */
-#define DENSE_SHARE 12
+#define DENSE_SHARE 48
 #define LEAST_DENSE 64
 #define CACHED_BYTES (UINT64_C(64) << 20)
 
@@ -176,10 +176,10 @@ static int validate(void *context, const struct dms_gram_target *target, double 
 }
 
 /* How far the best weight of an example is from the one it has. */
-static double find_change(const struct dms_gram_matrix *matrix,
-                          const struct dms_gram_target *target, size_t k, double gradient)
+static double find_change(const struct dms_gram_target *target, size_t k, double gradient)
 {
-    double variance = dms_gram_matrix_covariance(matrix, k, k), weight = target->now.weights[k];
+    double variance = target->masks.deviations[k] * target->masks.deviations[k];
+    double weight = target->now.weights[k];
     double threshold = target->now.lambda * target->masks.scales[k];
     double pull = weight * variance - gradient;
 
@@ -200,12 +200,12 @@ static void sweep(void *context, struct dms_gram_target *target)
     for (size_t i = 0; i < size; i++) {
         size_t k = target->examples[i];
 
-        largest = fmax(largest, fabs(find_change(matrix, target, k, target->now.gradients[k])));
+        largest = fmax(largest, fabs(find_change(target, k, target->now.gradients[k])));
     }
     update = dms_gram_update_begin(matrix, largest, target->now.gradients);
     for (size_t i = 0; i < size; i++) {
         size_t k = target->examples[i];
-        double change = find_change(matrix, target, k, dms_gram_update_gradient(&update, k));
+        double change = find_change(target, k, dms_gram_update_gradient(&update, k));
 
         if (target->now.weights[k] + change != 0)
             change = dms_gram_update_round(&update, change);

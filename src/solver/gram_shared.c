@@ -1,7 +1,8 @@
 /*
  * Targets that have weight on all models: one Gram matrix is everybody's. Their steps are taken
  * side by side, then the rows of the matrix that any of them needs are added up, a range of columns
- * at a time, so that each is read once from memory for all targets.
+ * at a time, so that each is read once from memory for all targets. Targets with many weights add
+ * rows up by themselves instead, while they sweep over them.
  */
 #include "solver/gram_run.h"
 
@@ -18,8 +19,9 @@
 
 /* Columns that are added up at a time: those of the gradient stay in the first cache. */
 #define COLUMNS 1024
-/* A target with this part of the examples has no working set: to gather its covariances takes
- * longer than sweeps over whole rows, as long as those come out of a cache. */
+/* A target with weights on this part of the examples, and on so many, has no working set: to gather
+ * its covariances takes longer than sweeps over whole rows, as long as those come out of a cache.
+ */
 #define DENSE_SHARE 48
 #define LEAST_DENSE 64
 #define CACHED_BYTES (UINT64_C(64) << 20)

@@ -406,7 +406,6 @@ size_t dms_gram_target_candidates(const struct dms_gram_target *target, uint32_t
 
     for (size_t k = 0; k < target->example_ct; k++) {
         double penalty = target->now.lambda * target->masks.scales[k];
-
         bool moves = target->now.weights[k] != 0 || fabs(target->now.gradients[k]) > penalty;
 
         /* Without a branch, which could not be predicted. */

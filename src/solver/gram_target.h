@@ -29,13 +29,15 @@ struct dms_gram_target {
     bool refit;       /* one lambda, from a model on; else the path, from no weights on */
     double *products; /* example_ct: covariances of masks and outputs; -gradient without weights */
     struct dms_gram_point now;
-    /* Solutions about the lambdas of the path that are next: the last one that the path has taken,
-     * and, if end_index is not 0, that of a lambda further down. */
+    /* Solutions on either side of the path's next lambda: the last one that was solved and taken,
+     * and one that was solved further down; or the one before the last, until there is such a one.
+     */
     struct dms_gram_point start, end;
-    uint32_t index, end_index; /* on the path: of now's lambda and of end's */
-    uint32_t stride;           /* lambdas from start to end, where the path has as many */
-    bool interpolated;         /* now lies between start and end */
-    double worst_between;      /* gap of what does */
+    uint32_t index;       /* on the path, of now's lambda */
+    uint32_t end_index;   /* of the solution further down; passed: there is none */
+    uint32_t stride;      /* lambdas from start to end, where the path has as many */
+    bool interpolated;    /* now lies between start and end */
+    double worst_between; /* gap of what does */
     /* What the last step changed: the caller adds the products of these with the covariances to the
      * gradients before the next one. */
     size_t change_ct;
@@ -54,9 +56,8 @@ struct dms_gram_rows {
     int (*covariances)(void *context, size_t size, const uint32_t *examples, double *matrix);
     /* The mean squared error of the target's weights on its validation rows; NaN: it has none. */
     int (*validate)(void *context, const struct dms_gram_target *target, double *error);
-    /* One sweep of coordinate descent over the examples whose optimality condition does not hold
-     * (dms_gram_target_candidates), gradients moving with the weights. For targets with more
-     * weights than dense_from; NULL: there is none. */
+    /* One sweep of coordinate descent over dms_gram_target_candidates, gradients moving with the
+     * weights; for targets with more weights than dense_from. NULL: there is none. */
     void (*sweep)(void *context, struct dms_gram_target *target);
     size_t dense_from;
 };

@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const variant_names[] = {"ref", "avx2", "avx512"};
 
@@ -384,7 +385,7 @@ static void test_small_sets(bool own)
                             .target_ct = TARGETS,
                             .row_ct = {row_ct, 0, row_ct},
                             .outputs = outputs};
-    struct found much = {0}, little = {0}, saga = {0};
+    struct found much = {0}, alone = {0}, little = {0}, saga = {0};
     struct dms_problem problem;
     struct dms_solve_control control = {
         .thread_ct = 2, .memory_bytes = UINT64_C(1) << 30, .max_epochs = 100000, .result = take};
@@ -407,6 +408,11 @@ static void test_small_sets(bool own)
     problem.self = own ? self : NULL;
     control.context = &much;
     ok(dms_gram_solve(&problem, &control) == DMS_OK, "with much memory");
+    control.context = &alone;
+    control.thread_ct = 1;
+    ok(dms_gram_solve(&problem, &control) == DMS_OK, "with one thread");
+    ok(memcmp(&much, &alone, sizeof much) == 0, "the same bits");
+    control.thread_ct = 2;
     control.context = &saga;
     ok(dms_saga_solve(&problem, &control) == DMS_OK, "by SAGA");
     control.context = &little;

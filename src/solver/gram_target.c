@@ -31,7 +31,8 @@
  * choose among them: their errors are all of one kind, and would move the choice. */
 #define CHOICE_SHARE 0.1
 /* Sweeps over whole rows at one lambda, and in one step. */
-#define DENSE_SWEEPS 16
+#define DENSE_SWEEPS 64
+#define SWEEPS_AT_ONCE 8
 /* Steps at one lambda after which rounding is in the way. */
 #define STEPS_AT_LAMBDA 1000
 
@@ -120,7 +121,7 @@ void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_prob
     target->change_ct = 0;
     target->at_lambda = target->refit;
     target->step_ct = 0;
-    path->pass_ct = 0;
+    path->pass_ct = target->sweep_ct = 0;
     if (!target->refit) {
         dms_target_path_begin(path, problem, sum_up(target).largest_gradient);
         begin_path(target);
@@ -528,7 +529,7 @@ static bool is_dense(const struct dms_gram_target *target, const struct dms_gram
                      size_t limit)
 {
     return rows->sweep && target->weight_ct > rows->dense_from &&
-           (target->path->pass_ct <= DENSE_SWEEPS || target->weight_ct > limit);
+           (target->sweep_ct < DENSE_SWEEPS || target->weight_ct > limit);
 }
 
 /* Takes the solutions that the weights are, and goes on to the first lambda where they are none. */
@@ -541,7 +542,7 @@ static int judge(struct dms_gram_target *target, const struct dms_problem *probl
         certify(target, certificate);
         if (!(target->gap <= wanted_gap(target, problem)))
             break;
-        target->path->pass_ct = 0;
+        target->path->pass_ct = target->sweep_ct = 0;
         rc = target->refit ? finish_refit(target) : accept(target, problem, rows);
     }
     return rc;
@@ -555,15 +556,19 @@ int dms_gram_target_step(struct dms_gram_target *target, const struct dms_proble
     struct dms_certificate certificate;
 
     target->change_ct = 0;
-    for (unsigned sweep = 0; sweep <= DENSE_SWEEPS; sweep++) {
+    for (unsigned sweep = 0; sweep < SWEEPS_AT_ONCE; sweep++) {
         int rc = judge(target, problem, rows, &certificate);
+        uint32_t *count;
+        bool dense;
 
         if (rc < 0 || path->finished)
             return rc;
         refuse(target);
-        if (target->step_ct++ >= max_steps || path->pass_ct++ >= STEPS_AT_LAMBDA)
+        dense = is_dense(target, rows, limit);
+        count = dense ? &target->sweep_ct : &path->pass_ct;
+        if (target->step_ct++ >= max_steps || (*count)++ >= STEPS_AT_LAMBDA)
             return give_up(target, problem);
-        if (!is_dense(target, rows, limit))
+        if (!dense)
             return move(target, problem, rows, &certificate, set, limit);
         target->at_lambda = true;
         rows->sweep(rows->context, target);

@@ -45,7 +45,8 @@ struct dms_gram_target {
     double *changes;
     bool at_lambda; /* not the first step at this lambda */
     uint64_t step_ct;
-    double gap; /* as last seen, like the number of weights */
+    uint32_t sweep_ct; /* over whole rows, at this lambda; path->pass_ct counts its other steps */
+    double gap;        /* as last seen, like the number of weights */
     size_t weight_ct;
 };
 

@@ -11,7 +11,6 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pool.h"
-#include "kernels/gram.h"
 
 #define TILE DMS_PAIR_TILE
 /* Rows begin on cache lines. */
@@ -278,44 +277,120 @@ static void add_deviations(const struct dms_gram_matrix *matrix,
     kernels->add_rows(count, rows, weights, end - first, gradients + first);
 }
 
+static void add_separable(const struct dms_gram_matrix *matrix, size_t b, double change,
+                          struct dms_gram_separable *separable)
+{
+    double weight = matrix->row_weight;
+
+    separable->sum += change / weight;
+    separable->offset_sum += change / weight * (matrix->offsets[b] - matrix->centre);
+    separable->single_sum += change / weight * (matrix->singles[b] / weight);
+}
+
+static double separable_at(const struct dms_gram_matrix *matrix, size_t k,
+                           const struct dms_gram_separable *separable)
+{
+    return matrix->offsets[k] * separable->sum + separable->offset_sum -
+           matrix->singles[k] * separable->single_sum;
+}
+
+/* On the diagonal there is n_b, in place of twice its offset. */
+static double diagonal(const struct dms_gram_matrix *matrix, size_t b)
+{
+    return (matrix->singles[b] - 2 * matrix->offsets[b] + matrix->centre) / matrix->row_weight;
+}
+
 void dms_gram_matrix_add(const struct dms_gram_matrix *matrix,
                          const struct dms_weight_changes *changes, size_t first, size_t end,
                          double *gradients)
 {
-    double sum = 0, offset_sum = 0, single_sum = 0, weight = matrix->row_weight;
+    struct dms_gram_separable separable = {0};
 
     add_deviations(matrix, changes, first, end, gradients);
-    for (size_t i = 0; i < changes->change_ct; i++) {
-        size_t b = changes->examples[i];
-
-        sum += changes->changes[i] / weight;
-        offset_sum += changes->changes[i] / weight * (matrix->offsets[b] - matrix->centre);
-        single_sum += changes->changes[i] / weight * matrix->singles[b];
-    }
-    single_sum /= weight;
+    for (size_t i = 0; i < changes->change_ct; i++)
+        add_separable(matrix, changes->examples[i], changes->changes[i], &separable);
     for (size_t k = first; k < end; k++)
-        gradients[k] += matrix->offsets[k] * sum + offset_sum - matrix->singles[k] * single_sum;
-    /* On the diagonal there is n_b, in place of twice its offset. */
+        gradients[k] += separable_at(matrix, k, &separable);
     for (size_t i = 0; i < changes->change_ct; i++) {
         size_t b = changes->examples[i];
 
         if (b >= first && b < end)
-            gradients[b] += changes->changes[i] / weight *
-                            (matrix->singles[b] - 2 * matrix->offsets[b] + matrix->centre);
+            gradients[b] += changes->changes[i] * diagonal(matrix, b);
     }
 }
 
-double dms_gram_matrix_covariance(const struct dms_gram_matrix *matrix, size_t a, size_t b)
+struct dms_gram_update dms_gram_update_begin(const struct dms_gram_matrix *matrix, double largest,
+                                             double *gradients)
 {
-    double weight = matrix->row_weight, pairs;
+    int exponent;
 
-    if (a == b)
-        pairs = matrix->singles[a];
-    else
-        pairs = (matrix->wide_rows[a] ? matrix->wide_rows[a][b]
-                                      : matrix->rows[a * matrix->stride + b]) +
-                matrix->offsets[a] + matrix->offsets[b] - matrix->centre;
-    return (pairs - matrix->singles[a] * matrix->singles[b] / weight) / weight;
+    /* A power of two: multiples of it are exact. Changes may be twice as large as foreseen. */
+    (void)frexp(2 * largest / DMS_GRAM_LARGEST_FACTOR, &exponent);
+    return (struct dms_gram_update){
+        .matrix = matrix, .gradients = gradients, .unit = ldexp(1, exponent)};
+}
+
+double dms_gram_update_round(const struct dms_gram_update *update, double change)
+{
+    double factor = nearbyint(change / update->unit);
+
+    return fabs(factor) <= DMS_GRAM_LARGEST_FACTOR ? factor * update->unit : change;
+}
+
+double dms_gram_update_gradient(const struct dms_gram_update *update, size_t k)
+{
+    const struct dms_gram_matrix *matrix = update->matrix;
+    int32_t sum = 0;
+
+    for (size_t i = 0; i < update->change_ct; i++)
+        sum += update->factors[i] * matrix->rows[update->examples[i] * matrix->stride + k];
+    return update->gradients[k] + update->unit / matrix->row_weight * sum +
+           separable_at(matrix, k, &update->separable);
+}
+
+static void add_pending(struct dms_gram_update *update)
+{
+    const struct dms_gram_matrix *matrix = update->matrix;
+    const int16_t *rows[DMS_GRAM_MULTIPLES];
+
+    for (size_t i = 0; i < DMS_GRAM_MULTIPLES; i++) {
+        if (i >= update->change_ct) {
+            update->examples[i] = 0;
+            update->factors[i] = 0;
+        }
+        rows[i] = matrix->rows + update->examples[i] * matrix->stride;
+    }
+    dms_gram_kernels_get()->add_multiples(rows, update->factors, update->unit / matrix->row_weight,
+                                          matrix->example_ct, update->gradients);
+    update->change_ct = 0;
+}
+
+void dms_gram_update_add(struct dms_gram_update *update, size_t k, double change)
+{
+    const struct dms_gram_matrix *matrix = update->matrix;
+    struct dms_weight_changes alone = {1, &(uint32_t){(uint32_t)k}, &change};
+    double factor = change / update->unit;
+
+    update->gradients[k] += change * diagonal(matrix, k);
+    add_separable(matrix, k, change, &update->separable);
+    if (matrix->wide_rows[k] || fabs(factor) > DMS_GRAM_LARGEST_FACTOR ||
+        factor != nearbyint(factor)) {
+        add_deviations(matrix, &alone, 0, matrix->example_ct, update->gradients);
+        return;
+    }
+    update->examples[update->change_ct] = (uint32_t)k;
+    update->factors[update->change_ct++] = (int16_t)factor;
+    if (update->change_ct == DMS_GRAM_MULTIPLES)
+        add_pending(update);
+}
+
+void dms_gram_update_end(struct dms_gram_update *update)
+{
+    const struct dms_gram_matrix *matrix = update->matrix;
+
+    add_pending(update);
+    for (size_t k = 0; k < matrix->example_ct; k++)
+        update->gradients[k] += separable_at(matrix, k, &update->separable);
 }
 
 /* Copies the lower triangle to the upper one, square by square: columns of a large matrix would

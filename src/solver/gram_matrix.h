@@ -11,6 +11,7 @@
 #ifndef DMS_SOLVER_GRAM_MATRIX_H
 #define DMS_SOLVER_GRAM_MATRIX_H
 
+#include "kernels/gram.h"
 #include "solver/pair_counts.h"
 
 struct dms_gram_matrix {
@@ -38,6 +39,12 @@ void dms_gram_matrix_free(struct dms_gram_matrix *matrix);
 int dms_gram_matrix_wide_bytes(struct dms_pool *pool, size_t part_ct,
                                const struct dms_pair_counts *const *parts, uint64_t *bytes);
 
+/* What changes of weights add to the gradient of k besides deviations:
+ * u_k sum + offset_sum - n_k single_sum. */
+struct dms_gram_separable {
+    double sum, offset_sum, single_sum;
+};
+
 /* Changes of some weights. */
 struct dms_weight_changes {
     size_t change_ct;
@@ -50,11 +57,32 @@ void dms_gram_matrix_add(const struct dms_gram_matrix *matrix,
                          const struct dms_weight_changes *changes, size_t first, size_t end,
                          double *gradients);
 
+/* The same for changes that come one by one, of all examples: each is seen by those after it,
+ * while rows are added up some at a time. Changes that are small multiples of a unit take integer
+ * arithmetic, which is exact and several times as fast. */
+struct dms_gram_update {
+    const struct dms_gram_matrix *matrix;
+    double *gradients;
+    double unit;
+    /* What still is to be added: rows of these, and separable terms. */
+    size_t change_ct;
+    uint32_t examples[DMS_GRAM_MULTIPLES];
+    int16_t factors[DMS_GRAM_MULTIPLES];
+    struct dms_gram_separable separable;
+};
+/* With a unit that suits changes up to about `largest`. */
+struct dms_gram_update dms_gram_update_begin(const struct dms_gram_matrix *matrix, double largest,
+                                             double *gradients);
+/* The multiple of the unit that is nearest to a change, unless it is too large. */
+double dms_gram_update_round(const struct dms_gram_update *update, double change);
+/* The gradient of example k with all changes. */
+double dms_gram_update_gradient(const struct dms_gram_update *update, size_t k);
+void dms_gram_update_add(struct dms_gram_update *update, size_t k, double change);
+/* Only then gradients are complete. */
+void dms_gram_update_end(struct dms_gram_update *update);
+
 /* covariances[i * size + j] = cov(x_examples[i], x_examples[j]); population covariances. */
 void dms_gram_matrix_covariances(const struct dms_gram_matrix *matrix, size_t size,
                                  const uint32_t *examples, double *covariances);
-
-/* The same of one pair. */
-double dms_gram_matrix_covariance(const struct dms_gram_matrix *matrix, size_t a, size_t b);
 
 #endif

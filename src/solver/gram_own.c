@@ -221,9 +221,9 @@ static void predict(const struct dms_mask_columns *masks, const struct dms_gram_
 
     memset(predictions, 0, masks->row_ct * sizeof *predictions);
     for (size_t k = 0; k < target->example_ct; k++)
-        if (target->weights[k] != 0)
+        if (target->now.weights[k] != 0)
             kernels->add_where(masks->words + k, masks->example_ct, masks->row_ct,
-                               target->weights[k], predictions);
+                               target->now.weights[k], predictions);
 }
 
 static int validate(void *context, const struct dms_gram_target *target, double *error)
@@ -321,7 +321,7 @@ static void take_totals(const struct own_work *work, struct tile *tile, size_t l
             scales[k] = dms_design_scale(problem->standardize, means[k]);
         } else {
             total = weight > 0 ? (total - means[k] * tile->value_sums[l]) / weight : 0;
-            (lane->phase == PHASE_PRODUCTS ? target->products : target->gradients)[k] = total;
+            (lane->phase == PHASE_PRODUCTS ? target->products : target->now.gradients)[k] = total;
         }
     }
     if (lane->phase == PHASE_PRODUCTS)
@@ -385,7 +385,8 @@ static int tile_round(void *context, size_t index, struct dms_working_set *set)
     for (size_t l = 0; l < DMS_LANES; l++) {
         struct lane *lane = &tile->lanes[l];
         struct request request = {work, tile, lane};
-        struct dms_gram_rows rows = {&request, covariances, validate, NULL};
+        struct dms_gram_rows rows = {
+            .context = &request, .covariances = covariances, .validate = validate};
         enum phase phase = lane->phase;
         int rc = DMS_OK;
 

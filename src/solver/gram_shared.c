@@ -1,7 +1,8 @@
 /*
  * Targets that have weight on all models: one Gram matrix is everybody's. Their steps are taken
  * side by side, then the rows of the matrix that any of them needs are added up, a range of columns
- * at a time, so that each is read once from memory for all targets.
+ * at a time, so that each is read once from memory for all targets. Targets with many weights add
+ * rows up by themselves instead, while they sweep over them.
  */
 #include "solver/gram_run.h"
 
@@ -18,13 +19,18 @@
 
 /* Columns that are added up at a time: those of the gradient stay in the first cache. */
 #define COLUMNS 1024
-/* Sweeps over more examples than a working set holds before the certificate is looked at. */
-#define SWEEPS 8
+/* A target with weights on this part of the examples, and on so many, has no working set: to gather
+ * its covariances takes longer than sweeps over whole rows, as long as those come out of a cache.
+ */
+#define DENSE_SHARE 48
+#define LEAST_DENSE 64
+#define CACHED_BYTES (UINT64_C(64) << 20)
 
 struct shared_work {
     struct dms_gram_block *block;
     struct dms_gram_matrix *matrix;
     double *means, *deviations, *scales; /* example_ct: of the stage's models */
+    size_t dense_from;                   /* weights of a target that is swept over whole rows */
     struct dms_gram_target *targets;     /* in work; path NULL: a free place */
     size_t place_ct;
     uint32_t *pair_cts; /* scratch of validation errors: set_ct x 2 x example_ct */
@@ -180,7 +186,7 @@ static int validate(void *context, const struct dms_gram_target *target, double 
     size_t support_ct = 0;
 
     for (size_t k = 0; k < target->example_ct; k++)
-        if (target->weights[k] != 0)
+        if (target->now.weights[k] != 0)
             support[support_ct++] = (uint32_t)k;
     for (size_t i = 0; i < support_ct; i++) {
         size_t a = support[i];
@@ -190,45 +196,56 @@ static int validate(void *context, const struct dms_gram_target *target, double 
         if (rc < 0)
             return rc;
         for (size_t j = 0; j <= i; j++)
-            product += (j < i ? 2 : 1) * target->weights[support[j]] *
+            product += (j < i ? 2 : 1) * target->now.weights[support[j]] *
                        (request->pair_cts[j] - mean * singles[support[j]]);
         product -= 2 * sum_products(block, DMS_ROLE_VALIDATION, target->path->column, a,
                                     moments->sum / weight);
-        sum += target->weights[a] * product / weight;
-        level -= mean * target->weights[a];
+        sum += target->now.weights[a] * product / weight;
+        level -= mean * target->now.weights[a];
     }
     *error = sum + level * level;
     return DMS_OK;
 }
 
-/* Coordinate descent on whole rows of the matrix: the gradient is that of all examples throughout.
- */
-static int sweep(void *context, struct dms_gram_target *target, size_t size,
-                 const uint32_t *examples, double enough)
+/* How far the best weight of an example is from the one it has. */
+static double find_change(const struct dms_gram_target *target, size_t k, double gradient)
+{
+    double variance = target->masks.deviations[k] * target->masks.deviations[k];
+    double weight = target->now.weights[k];
+    double threshold = target->now.lambda * target->masks.scales[k];
+    double pull = weight * variance - gradient;
+
+    pull = pull > threshold ? pull - threshold : pull < -threshold ? pull + threshold : 0;
+    return pull / variance - weight;
+}
+
+/* Coordinate descent on whole rows of the matrix, so that the gradient is that of all examples
+ * throughout. Changes are rounded, but for those that end at 0: the next sweep's unit is finer. */
+static void sweep(void *context, struct dms_gram_target *target)
 {
     const struct request *request = context;
     const struct dms_gram_matrix *matrix = request->work->matrix;
-    double worst = INFINITY;
+    size_t size = dms_gram_target_candidates(target, target->examples);
+    struct dms_gram_update update;
+    double largest = 0;
 
-    for (int s = 0; s < SWEEPS && worst > enough; s++) {
-        worst = 0;
-        for (size_t i = 0; i < size; i++) {
-            size_t k = examples[i];
-            double variance = dms_gram_matrix_covariance(matrix, k, k);
-            double threshold = target->path->lambda * target->masks.scales[k];
-            double pull = target->weights[k] * variance - target->gradients[k], change;
-            struct dms_weight_changes changes = {1, &examples[i], &change};
+    for (size_t i = 0; i < size; i++) {
+        size_t k = target->examples[i];
 
-            pull = pull > threshold ? pull - threshold : pull < -threshold ? pull + threshold : 0;
-            change = pull / variance - target->weights[k];
-            if (change == 0)
-                continue;
-            worst = fmax(worst, fabs(change) * variance / threshold);
-            target->weights[k] += change;
-            dms_gram_matrix_add(matrix, &changes, 0, matrix->example_ct, target->gradients);
-        }
+        largest = fmax(largest, fabs(find_change(target, k, target->now.gradients[k])));
     }
-    return DMS_OK;
+    update = dms_gram_update_begin(matrix, largest, target->now.gradients);
+    for (size_t i = 0; i < size; i++) {
+        size_t k = target->examples[i];
+        double change = find_change(target, k, dms_gram_update_gradient(&update, k));
+
+        if (target->now.weights[k] + change != 0)
+            change = dms_gram_update_round(&update, change);
+        target->now.weights[k] += change;
+        if (change != 0)
+            dms_gram_update_add(&update, k, change);
+    }
+    dms_gram_update_end(&update);
 }
 
 /* ---- rounds ---- */
@@ -239,7 +256,7 @@ static int step_task(void *context, size_t index, struct dms_working_set *set)
     const struct dms_gram_run *run = work->block->run;
     size_t thread = (size_t)(set - run->sets);
     struct request request = {work, work->pair_cts + 2 * thread * run->problem->example_ct};
-    struct dms_gram_rows rows = {&request, covariances, validate, sweep};
+    struct dms_gram_rows rows = {&request, covariances, validate, sweep, work->dense_from};
 
     if (!work->targets[index].path)
         return DMS_OK;
@@ -260,7 +277,7 @@ static int add_task(void *context, size_t index)
         struct dms_weight_changes changes = {target->change_ct, target->examples, target->changes};
 
         if (target->path && target->change_ct > 0)
-            dms_gram_matrix_add(work->matrix, &changes, first, end, target->gradients);
+            dms_gram_matrix_add(work->matrix, &changes, first, end, target->now.gradients);
     }
     return DMS_OK;
 }
@@ -327,6 +344,13 @@ static int prepare(struct shared_work *work)
         rc = describe_masks(work);
     if (rc < 0)
         return rc;
+    work->dense_from = example_ct;
+    if (dms_gram_matrix_bytes(example_ct) <= CACHED_BYTES)
+        work->dense_from = example_ct / DENSE_SHARE;
+    if (work->dense_from < LEAST_DENSE)
+        work->dense_from = LEAST_DENSE;
+    if (work->dense_from > run->set_limit)
+        work->dense_from = run->set_limit;
     work->targets = dms_alloc(DMS_GRAM_BATCH, sizeof *work->targets);
     work->pair_cts = dms_alloc(set_ct * example_ct, 2 * sizeof *work->pair_cts);
     if (!work->targets || !work->pair_cts)

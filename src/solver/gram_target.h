@@ -16,23 +16,38 @@ struct dms_gram_masks {
     const double *scales;     /* s_k of the penalty; 0: the weight is 0 */
 };
 
+/* Weights, and the gradient of the smooth part that goes with them: example_ct each. */
+struct dms_gram_point {
+    double lambda; /* that they solve, or are to */
+    double *weights, *gradients;
+};
+
 struct dms_gram_target {
     struct dms_target_path *path; /* with the moments of the stage's rows */
     size_t example_ct;
     struct dms_gram_masks masks;
     bool refit;       /* one lambda, from a model on; else the path, from no weights on */
-    double *products; /* example_ct: covariances of masks and outputs */
-    /* example_ct; the gradient of the smooth part, -products without weights. */
-    double *weights, *gradients;
+    double *products; /* example_ct: covariances of masks and outputs; -gradient without weights */
+    struct dms_gram_point now;
+    /* Solutions on either side of the path's next lambda: the last one that was solved and taken,
+     * and one that was solved further down; or the one before the last, until there is such a one.
+     */
+    struct dms_gram_point start, end;
+    uint32_t index;       /* on the path, of now's lambda */
+    uint32_t end_index;   /* of the solution further down; passed: there is none */
+    uint32_t stride;      /* lambdas from start to end, where the path has as many */
+    bool interpolated;    /* now lies between start and end */
+    double worst_between; /* gap of what does */
     /* What the last step changed: the caller adds the products of these with the covariances to the
      * gradients before the next one. */
     size_t change_ct;
     uint32_t *examples; /* increasing; room for example_ct */
     double *changes;
-    double last_lambda; /* that was solved */
-    bool at_lambda;     /* not the first step at this lambda */
+    bool at_lambda; /* not the first step at this lambda */
     uint64_t step_ct;
-    double gap; /* as last seen */
+    uint32_t sweep_ct; /* over whole rows, at this lambda; path->pass_ct counts its other steps */
+    double gap;        /* as last seen, like the number of weights */
+    size_t weight_ct;
 };
 
 /* The rows of one target. */
@@ -42,10 +57,10 @@ struct dms_gram_rows {
     int (*covariances)(void *context, size_t size, const uint32_t *examples, double *matrix);
     /* The mean squared error of the target's weights on its validation rows; NaN: it has none. */
     int (*validate)(void *context, const struct dms_gram_target *target, double *error);
-    /* Sweeps over more examples than a working set holds, gradients and weights moving at once
-     * (change_ct stays 0). NULL: the worst ones are solved at a time. */
-    int (*sweep)(void *context, struct dms_gram_target *target, size_t size,
-                 const uint32_t *examples, double enough);
+    /* One sweep of coordinate descent over dms_gram_target_candidates, gradients moving with the
+     * weights; for targets with more weights than dense_from. NULL: there is none. */
+    void (*sweep)(void *context, struct dms_gram_target *target);
+    size_t dense_from;
 };
 
 /* Room for a target. The caller ends it with dms_gram_target_free. */
@@ -59,6 +74,10 @@ void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_prob
 
 /* The bias that goes with the weights: mean - sum of means x weights. */
 double dms_gram_target_bias(const struct dms_gram_target *target);
+
+/* The examples that have a weight, or whose gradient says that they should; increasing. `examples`
+ * has room for example_ct. */
+size_t dms_gram_target_candidates(const struct dms_gram_target *target, uint32_t *examples);
 
 /* Judges the weights by their gradient and, unless the target is finished with that, takes a step.
  * `set`: scratch, for at most `limit` examples. */

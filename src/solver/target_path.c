@@ -56,9 +56,9 @@ void dms_target_path_free(struct dms_target_path *path)
     memset(path, 0, sizeof *path);
 }
 
-/* Lambda number `index` of the path: log-spaced, both ends exact. */
-static double path_lambda(const struct dms_target_path *path, const struct dms_problem *problem,
-                          uint32_t index)
+/* Log-spaced, both ends exact. */
+double dms_target_path_lambda(const struct dms_target_path *path, const struct dms_problem *problem,
+                              uint32_t index)
 {
     uint32_t last = problem->lambda_ct - 1;
 
@@ -84,7 +84,7 @@ void dms_target_path_begin(struct dms_target_path *path, const struct dms_proble
         path->best.bias = path->mean;
         return;
     }
-    path->lambda = path_lambda(path, problem, 0);
+    path->lambda = dms_target_path_lambda(path, problem, 0);
 }
 
 void dms_target_path_advance(struct dms_target_path *path, const struct dms_problem *problem,
@@ -110,7 +110,7 @@ void dms_target_path_advance(struct dms_target_path *path, const struct dms_prob
         path->finished = true;
         path->flags |= DMS_FITTED_PATH_ENDED;
     } else {
-        path->lambda = path_lambda(path, problem, path->path_ct);
+        path->lambda = dms_target_path_lambda(path, problem, path->path_ct);
     }
     *is_best = best;
 }

@@ -59,6 +59,10 @@ void dms_target_path_free(struct dms_target_path *path);
 void dms_target_path_begin(struct dms_target_path *path, const struct dms_problem *problem,
                            double largest_lambda);
 
+/* Lambda number `index` of the path, which has begun. */
+double dms_target_path_lambda(const struct dms_target_path *path, const struct dms_problem *problem,
+                              uint32_t index);
+
 /* The solution at the present lambda was accepted with this gap, and its validation error (NaN:
  * none) is known. *is_best: it is the one to keep so far. Then the next lambda is set, or the path
  * is finished. */

@@ -1,7 +1,8 @@
 /*
  * The kernels of the gram solver, each variant on one core against the portable one: rows of the
  * Gram matrix added up for the gradients of many targets, which find the rows in the cache or not,
- * vectors for coordinate descent, and weights where a mask has an example.
+ * and for one target at a time, vectors for coordinate descent, and weights where a mask has an
+ * example.
  *
  *   gram_bench [--columns D] [--rows R] [--variant ref|avx2|avx512] [--repeats N]
  *
@@ -59,6 +60,23 @@ static double add_rows(const struct dms_gram_kernels *kernels, const struct data
                                   data->sums + t * data->column_ct + first);
             }
     }
+    return (double)TARGET_CT * WEIGHT_CT * (double)data->column_ct;
+}
+
+/* A target by itself, whole rows, as its weights change. */
+static double add_multiples(const struct dms_gram_kernels *kernels, const struct data *data)
+{
+    const int16_t factors[DMS_GRAM_MULTIPLES] = {1, -20, 300, -4000, 5, 60, -700, 8000};
+
+    for (size_t t = 0; t < TARGET_CT; t++)
+        for (size_t w = 0; w < WEIGHT_CT; w += DMS_GRAM_MULTIPLES) {
+            const int16_t *rows[DMS_GRAM_MULTIPLES];
+
+            for (size_t r = 0; r < DMS_GRAM_MULTIPLES; r++)
+                rows[r] = data->rows + (t * 577 + (w + r) * 31) % data->row_ct * data->column_ct;
+            kernels->add_multiples(rows, factors, 1e-9, data->column_ct,
+                                   data->sums + t * data->column_ct);
+        }
     return (double)TARGET_CT * WEIGHT_CT * (double)data->column_ct;
 }
 
@@ -133,6 +151,7 @@ int main(int argc, char **argv)
         data.words[w] = dms_mix_next(&random_state);
     bench_print_head(directory);
     measure("add up rows of the Gram matrix", add_rows, &data, repeats);
+    measure("add up multiples of rows", add_multiples, &data, repeats);
     measure("add a vector", add_scaled, &data, repeats);
     measure("add a weight where bits are set", add_where, &data, repeats);
     free(data.rows);

@@ -30,7 +30,7 @@ smoke open 26 --dmstore "$DMSTORE" --rows 1000 --group-rows 64 --value-rows 64 -
 smoke append 6 --rows 16 --examples 1000 --targets 20 --repeats 1
 smoke reader 7 --rows 300 --examples 1000 --targets 20 --batch-rows 64 --repeats 1
 smoke lanes 5 --rows 70 --columns 300 --variant ref --repeats 1
-smoke gram 3 --rows 100 --columns 300 --variant ref --repeats 1
+smoke gram 4 --rows 100 --columns 300 --variant ref --repeats 1
 smoke pairs $(($("$DMSTORE_BUILD_DIR/tests/bench/pairs_bench" --columns 10 --rows 10 --repeats 1 | grep -c 'a core') + 1)) \
     --columns 300 --rows 200 --repeats 1
 DMSTORE_TEST_MODULE=$DMSTORE_BUILD_DIR/tests/cuda/stand_in.so \

@@ -333,11 +333,11 @@ check_printed "are for SAGA" "solver       saga (gram needs"
 check_error "not for gram" 1 "the gram solver keeps 3000 x 3000 numbers in memory" \
     dmstore fit wide "${wide[@]}" --memory 24M --name none --solver gram
 dmstore snapshot wide -o wide.manifest >/dev/null
-check "where counts would be kept" dmstore fit wide "${wide[@]}" --memory 36M --name kept -o kept.dmfit
+check "where counts would be kept" dmstore fit wide "${wide[@]}" --memory 44M --name kept -o kept.dmfit
 check_printed "the matrix fits" "solver       gram (the"
-check "by way of a manifest they would be in memory" dmstore fit wide.manifest "${wide[@]}" --memory 36M --name kept -o memory.dmfit
+check "by way of a manifest they would be in memory" dmstore fit wide.manifest "${wide[@]}" --memory 44M --name kept -o memory.dmfit
 check_printed "too" "solver       saga (gram needs"
-check "where there is room for them" dmstore fit wide.manifest "${wide[@]}" --memory 48M --name kept -o room.dmfit
+check "where there is room for them" dmstore fit wide.manifest "${wide[@]}" --memory 56M --name kept -o room.dmfit
 check_printed "they are made" "solver       gram (the"
 printf x >>"$(ls base/gram/*.pairs | head -n 1)"
 check_error "counts that are damaged are no counts" 1 "remove it with 'dmstore gram --remove'" \

@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const variant_names[] = {"ref", "avx2", "avx512"};
 
@@ -91,6 +92,26 @@ static bool adds_wide_row(const struct dms_gram_kernels *kernels, size_t n)
     return close_to(sums.found, sums.wanted, sums.sizes, n);
 }
 
+/* The largest products in every row of the first column: their sum is near 2^31. */
+static bool adds_multiples(const struct dms_gram_kernels *kernels, size_t n)
+{
+    int16_t values[DMS_GRAM_MULTIPLES][VALUE_MAX], factors[DMS_GRAM_MULTIPLES];
+    const int16_t *rows[DMS_GRAM_MULTIPLES];
+    struct sums sums;
+
+    begin_sums(&sums, n);
+    for (size_t r = 0; r < DMS_GRAM_MULTIPLES; r++) {
+        rows[r] = values[r];
+        factors[r] = r % 3 == 2 ? (int16_t)(5 - (int)r) : -DMS_GRAM_LARGEST_FACTOR;
+        for (size_t k = 0; k < n; k++) {
+            values[r][k] = k == 0 ? INT16_MIN : (int16_t)(dms_mix_next(&random_state) >> 48);
+            add_wanted(&sums, k, 0.125 * factors[r] * values[r][k]);
+        }
+    }
+    kernels->add_multiples(rows, factors, 0.125, n, sums.found);
+    return close_to(sums.found, sums.wanted, sums.sizes, n);
+}
+
 static bool adds_scaled(const struct dms_gram_kernels *kernels, size_t n)
 {
     double values[VALUE_MAX] = {0};
@@ -120,10 +141,35 @@ static bool adds_where(const struct dms_gram_kernels *kernels, size_t stride, si
     return close_to(sums.found, sums.wanted, sums.sizes, n);
 }
 
+/* Every fifth scale is 0, where gradients do not count, and every third weight. */
+static bool sums_up(const struct dms_gram_kernels *kernels, size_t n)
+{
+    double weights[VALUE_MAX], gradients[VALUE_MAX], products[VALUE_MAX], scales[VALUE_MAX];
+    struct dms_gram_sums found, wanted = {0};
+
+    for (size_t k = 0; k < n; k++) {
+        weights[k] = k % 3 == 0 || k % 5 == 2 ? 0 : uniform() - 0.5;
+        gradients[k] = uniform() - 0.5;
+        products[k] = uniform() - 0.5;
+        scales[k] = k % 5 == 2 ? 0 : uniform();
+        wanted.product += weights[k] * products[k];
+        wanted.slope += weights[k] * gradients[k];
+        wanted.norm += scales[k] * fabs(weights[k]);
+        if (scales[k] > 0)
+            wanted.largest_gradient = fmax(wanted.largest_gradient, fabs(gradients[k]) / scales[k]);
+        wanted.weight_ct += weights[k] != 0;
+    }
+    kernels->sum_up(n, weights, gradients, products, scales, &found);
+    return fabs(found.product - wanted.product) <= 1e-14 * (double)n &&
+           fabs(found.slope - wanted.slope) <= 1e-14 * (double)n &&
+           fabs(found.norm - wanted.norm) <= 1e-14 * (double)n &&
+           found.largest_gradient == wanted.largest_gradient && found.weight_ct == wanted.weight_ct;
+}
+
 static void test_kernels(const char *name)
 {
     const struct dms_gram_kernels *kernels = dms_gram_kernels_by_name(name);
-    bool rows = true, wide = true, scaled = true, where = true;
+    bool rows = true, multiples = true, wide = true, scaled = true, where = true, sums = true;
 
     if (!kernels) {
         diag("this machine cannot run %s", name);
@@ -132,14 +178,18 @@ static void test_kernels(const char *name)
     for (size_t n = 0; n <= VALUE_MAX; n += n < 70 ? 1 : 13) {
         for (size_t row_ct = 0; row_ct <= DMS_GRAM_ROWS; row_ct++)
             rows = rows && adds_rows(kernels, row_ct, n);
+        multiples = multiples && adds_multiples(kernels, n);
         wide = wide && adds_wide_row(kernels, n);
         scaled = scaled && adds_scaled(kernels, n);
+        sums = sums && sums_up(kernels, n);
         where = where && adds_where(kernels, 1, n) && adds_where(kernels, 3, n);
     }
     ok(rows, "%s: rows are added up", name);
+    ok(multiples, "%s: and multiples of rows", name);
     ok(wide, "%s: and rows of 32 bits", name);
     ok(scaled, "%s: and vectors", name);
     ok(where, "%s: and values where a bit is set", name);
+    ok(sums, "%s: what a certificate takes is summed up", name);
 }
 
 /* ---- the matrix ---- */
@@ -233,6 +283,34 @@ static bool matrix_agrees(const struct dms_gram_matrix *matrix, const struct dms
     return ok(worst < 1e-13, "covariances and their sums: within %.1e", worst);
 }
 
+/* Changes that come one by one, some of them multiples of the unit, are seen at once and all added
+ * at the end; against the sums of all of them. */
+static bool updates_agree(const struct dms_gram_matrix *matrix)
+{
+    size_t d = matrix->example_ct;
+    double *found = calloc(d, sizeof *found), *wanted = calloc(d, sizeof *wanted), worst = 0;
+    struct dms_gram_update update = dms_gram_update_begin(matrix, 0.5, found);
+
+    for (size_t i = 0; i < 3 * d; i++) {
+        double change = (uniform() - 0.5) * (i % 11 == 5 ? 10 : 1);
+        uint32_t k = (uint32_t)(i * 7 % d);
+        struct dms_weight_changes alone = {1, &k, &change};
+
+        if (i % 4 != 3)
+            change = dms_gram_update_round(&update, change);
+        dms_gram_update_add(&update, k, change);
+        dms_gram_matrix_add(matrix, &alone, 0, d, wanted);
+        for (size_t j = 0; j < d; j++)
+            worst = fmax(worst, fabs(dms_gram_update_gradient(&update, j) - wanted[j]));
+    }
+    dms_gram_update_end(&update);
+    for (size_t j = 0; j < d; j++)
+        worst = fmax(worst, fabs(found[j] - wanted[j]));
+    free(found);
+    free(wanted);
+    return ok(worst < 1e-13, "changes one by one: within %.1e", worst);
+}
+
 static void test_matrix(const char *name, size_t row_ct, size_t example_ct,
                         double (*rate)(size_t example), size_t least_wide)
 {
@@ -255,6 +333,7 @@ static void test_matrix(const char *name, size_t row_ct, size_t example_ct,
                 "%s: a matrix of %zu parts", name, part_ct))
             break;
         matrix_agrees(matrix, parts, part_ct);
+        updates_agree(matrix);
         wide_ct = 0;
         for (size_t a = 0; a < example_ct; a++)
             wide_ct += matrix->wide_rows[a] != NULL;
@@ -292,8 +371,19 @@ static int take(void *context, const struct dms_fitted_target *target)
     return DMS_OK;
 }
 
-/* Half of all examples have a weight in the end: more than a working set of that memory holds, so
- * that shared targets sweep over whole rows, and others take the most urgent examples in turns. */
+static double distance(const struct found *a, const struct found *b)
+{
+    double worst = 0;
+
+    for (size_t j = 0; j < TARGETS; j++)
+        for (size_t k = 0; k < EXAMPLES; k++)
+            worst = fmax(worst, fabs(a->weights[j][k] - b->weights[j][k]));
+    return worst;
+}
+
+/* Half of all examples have a weight in the end, so that shared targets sweep over whole rows:
+ * more than a working set of little memory holds, where others take the most urgent examples in
+ * turns. */
 static void test_small_sets(bool own)
 {
     size_t row_ct = 900;
@@ -304,11 +394,10 @@ static void test_small_sets(bool own)
                             .target_ct = TARGETS,
                             .row_ct = {row_ct, 0, row_ct},
                             .outputs = outputs};
-    struct found much = {0}, little = {0};
+    struct found much = {0}, alone = {0}, little = {0}, saga = {0};
     struct dms_problem problem;
     struct dms_solve_control control = {
         .thread_ct = 2, .memory_bytes = UINT64_C(1) << 30, .max_epochs = 100000, .result = take};
-    double worst = 0;
 
     for (size_t i = 0; i < row_ct * EXAMPLES; i++)
         masks[i] = uniform() < 0.5;
@@ -328,16 +417,22 @@ static void test_small_sets(bool own)
     problem.self = own ? self : NULL;
     control.context = &much;
     ok(dms_gram_solve(&problem, &control) == DMS_OK, "with much memory");
+    control.context = &alone;
+    control.thread_ct = 1;
+    ok(dms_gram_solve(&problem, &control) == DMS_OK, "with one thread");
+    ok(memcmp(&much, &alone, sizeof much) == 0, "the same bits");
+    control.thread_ct = 2;
+    control.context = &saga;
+    ok(dms_saga_solve(&problem, &control) == DMS_OK, "by SAGA");
     control.context = &little;
     control.memory_bytes = own ? UINT64_C(11) << 20 : UINT64_C(5) << 20;
     if (!ok(dms_gram_solve(&problem, &control) == DMS_OK, "with little"))
         diag("%s", dms_error_message());
-    for (size_t j = 0; j < TARGETS; j++) {
+    for (size_t j = 0; j < TARGETS; j++)
         ok(much.gaps[j] <= 1e-7 && little.gaps[j] <= 1e-7, "target %zu is certified", j);
-        for (size_t k = 0; k < EXAMPLES; k++)
-            worst = fmax(worst, fabs(much.weights[j][k] - little.weights[j][k]));
-    }
-    ok(worst < 1e-3, "the same weights, within %.1e of 5", worst);
+    ok(distance(&much, &little) < 1e-3, "the same weights, within %.1e of 5",
+       distance(&much, &little));
+    ok(distance(&much, &saga) < 1e-3, "and SAGA's, within %.1e", distance(&much, &saga));
     free((void *)matrix.masks);
     free(masks);
     free(outputs);

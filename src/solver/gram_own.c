@@ -16,6 +16,7 @@
 #include "kernels/lane_updates.h"
 #include "kernels/lanes.h"
 #include "solver/design.h"
+#include "solver/gram_path.h"
 #include "solver/mask_columns.h"
 #include "solver/pass.h"
 
@@ -233,7 +234,7 @@ static int validate(void *context, const struct dms_gram_target *target, double 
     size_t column = request->lane->column;
     const uint64_t *words = row_words(targets, column);
     const double *predictions = request->tile->validation_predictions;
-    double bias = dms_gram_target_bias(target), sum = 0;
+    double bias = dms_gram_path_bias(target), sum = 0;
 
     predict(&request->work->validation_masks, target, request->tile->validation_predictions);
     for (size_t i = 0; i < targets->row_ct; i++) {
@@ -287,7 +288,7 @@ static void multiply(const struct own_work *work, struct tile *tile)
     for (size_t l = 0; l < DMS_LANES; l++)
         if (tile->lanes[l].phase == PHASE_GRADIENT) {
             predict(masks, &tile->lanes[l].target, tile->lanes[l].predictions);
-            biases[l] = dms_gram_target_bias(&tile->lanes[l].target);
+            biases[l] = dms_gram_path_bias(&tile->lanes[l].target);
         }
     for (size_t first = 0; first < masks->row_ct; first += ROWS) {
         size_t row_ct = masks->row_ct - first < ROWS ? masks->row_ct - first : ROWS;

@@ -15,6 +15,8 @@
 #include "base/pool.h"
 #include "kernels/lanes.h"
 #include "solver/design.h"
+#include "solver/gram_path.h"
+#include "solver/gram_screening.h"
 #include "solver/pass.h"
 
 /* Columns that are added up at a time: those of the gradient stay in the first cache. */
@@ -181,7 +183,7 @@ static int validate(void *context, const struct dms_gram_target *target, double 
     const struct dms_output_moments *moments =
         &block->moments[DMS_ROLE_VALIDATION].moments[target->path->column];
     double weight = moments->row_weight, sum = 2 * dms_output_null_deviance(moments);
-    double level = dms_output_mean(moments) - dms_gram_target_bias(target);
+    double level = dms_output_mean(moments) - dms_gram_path_bias(target);
     uint32_t *support = request->pair_cts + target->example_ct;
     size_t support_ct = 0;
 
@@ -225,7 +227,7 @@ static void sweep(void *context, struct dms_gram_target *target)
 {
     const struct request *request = context;
     const struct dms_gram_matrix *matrix = request->work->matrix;
-    size_t size = dms_gram_target_candidates(target, target->examples);
+    size_t size = dms_gram_candidates(target, target->examples);
     struct dms_gram_update update;
     double largest = 0;
 

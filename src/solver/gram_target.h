@@ -57,7 +57,7 @@ struct dms_gram_rows {
     int (*covariances)(void *context, size_t size, const uint32_t *examples, double *matrix);
     /* The mean squared error of the target's weights on its validation rows; NaN: it has none. */
     int (*validate)(void *context, const struct dms_gram_target *target, double *error);
-    /* One sweep of coordinate descent over dms_gram_target_candidates, gradients moving with the
+    /* One sweep of coordinate descent over dms_gram_candidates, gradients moving with the
      * weights; for targets with more weights than dense_from. NULL: there is none. */
     void (*sweep)(void *context, struct dms_gram_target *target);
     size_t dense_from;
@@ -71,13 +71,6 @@ uint64_t dms_gram_target_bytes(size_t example_ct);
 /* Begins a stage: path (with its moments), masks, refit and products are set. A refit begins with
  * the path's model, as a change. */
 void dms_gram_target_begin(struct dms_gram_target *target, const struct dms_problem *problem);
-
-/* The bias that goes with the weights: mean - sum of means x weights. */
-double dms_gram_target_bias(const struct dms_gram_target *target);
-
-/* The examples that have a weight, or whose gradient says that they should; increasing. `examples`
- * has room for example_ct. */
-size_t dms_gram_target_candidates(const struct dms_gram_target *target, uint32_t *examples);
 
 /* Judges the weights by their gradient and, unless the target is finished with that, takes a step.
  * `set`: scratch, for at most `limit` examples. */

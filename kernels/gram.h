@@ -51,6 +51,10 @@ struct dms_gram_kernels {
     void (*add_where)(const uint64_t *words, size_t stride, size_t row_ct, double value,
                       double *sums);
 
+    /* The sum over k < n of weights[k] * (counts[k] - mean * singles[k]); counts are below 2^31. */
+    double (*sum_pairs)(size_t n, const uint32_t *counts, const double *singles,
+                        const double *weights, double mean);
+
     /* Of weights w, gradients g, products c and scales s >= 0. */
     void (*sum_up)(size_t example_ct, const double *weights, const double *gradients,
                    const double *products, const double *scales, struct dms_gram_sums *sums);

@@ -199,6 +199,25 @@ static void add_where(const uint64_t *words, size_t stride, size_t row_ct, doubl
             sums[i] += value;
 }
 
+static double sum_pairs(size_t n, const uint32_t *counts, const double *singles,
+                        const double *weights, double mean)
+{
+    reals sums = {0};
+    double sum = 0;
+    size_t k = 0;
+
+    for (; k + VALUES <= n; k += VALUES) {
+        reals count = __builtin_convertvector(*(const words32 *)(counts + k), reals);
+
+        sums += *(const reals *)(weights + k) * (count - mean * *(const reals *)(singles + k));
+    }
+    for (size_t v = 0; v < VALUES; v++)
+        sum += sums[v];
+    for (; k < n; k++)
+        sum += weights[k] * (counts[k] - mean * singles[k]);
+    return sum;
+}
+
 /* A value without its sign. */
 #define MAGNITUDE(value) ((reals)((longs)(value)&INT64_MAX))
 
@@ -247,5 +266,6 @@ static void sum_up(size_t example_ct, const double *weights, const double *gradi
         .add_wide_row = add_wide_row,                            \
         .add_scaled = add_scaled,                                \
         .add_where = add_where,                                  \
+        .sum_pairs = sum_pairs,                                  \
         .sum_up = sum_up,                                        \
     };

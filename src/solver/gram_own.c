@@ -17,6 +17,7 @@
 #include "kernels/lanes.h"
 #include "solver/design.h"
 #include "solver/gram_path.h"
+#include "solver/kept_pairs.h"
 #include "solver/mask_columns.h"
 #include "solver/pass.h"
 
@@ -25,18 +26,8 @@
 #define WINDOW_TILES 4
 #define WINDOW_KEEPS (DMS_KEEP_ROWS | DMS_KEEP_OUTPUTS)
 #define ROWS 1024
-/* The pairs that a lane keeps take this part of the memory at most. */
-#define PAIRS_SHARE 1024
 
-/* ---- pairs ---- */
-
-/* The pairs of the examples that have been in a lane's working sets, in the order they came. */
-struct kept_pairs {
-    size_t size, capacity;
-    uint32_t *examples;
-    uint32_t *places; /* example_ct: 1 + place in the list; 0: not there */
-    uint32_t *counts; /* capacity x capacity, lower triangle */
-};
+/* ---- lanes ---- */
 
 /* What a lane multiplies the masks with in the next pass. */
 enum phase {
@@ -50,9 +41,9 @@ struct lane {
     enum phase phase;
     size_t column; /* in the window */
     struct dms_gram_target target;
-    double *masks;       /* means, deviations, scales: example_ct each */
-    double *predictions; /* one a row: sums of weights, then residuals */
-    struct kept_pairs pairs;
+    double *masks;               /* means, deviations, scales: example_ct each */
+    double *predictions;         /* one a row: sums of weights, then residuals */
+    struct dms_kept_pairs pairs; /* of its working sets */
 };
 
 struct tile {
@@ -76,13 +67,6 @@ struct own_work {
     size_t next; /* target of the block that was not looked at yet */
 };
 
-static size_t pair_capacity(uint64_t memory_bytes, size_t example_ct)
-{
-    size_t capacity = (size_t)sqrt((double)memory_bytes / PAIRS_SHARE / sizeof(uint32_t));
-
-    return capacity < example_ct ? capacity : example_ct;
-}
-
 /* What counting the pairs of a working set takes: all of them, where it is not kept. */
 static uint64_t counting_bytes(uint64_t size, uint64_t capacity)
 {
@@ -101,9 +85,9 @@ uint64_t dms_gram_own_bytes(const struct dms_problem *problem, uint64_t memory_b
 {
     size_t example_ct = problem->example_ct;
     uint64_t row_ct = problem->row_ct[DMS_ROLE_REFIT];
-    uint64_t capacity = pair_capacity(memory_bytes, example_ct);
+    uint64_t capacity = dms_kept_pairs_capacity(memory_bytes, example_ct);
     uint64_t lane = dms_gram_target_bytes(example_ct) + sizeof(double) * (3 * example_ct + row_ct) +
-                    capacity * capacity * sizeof(uint32_t) + 2 * sizeof(uint32_t) * example_ct;
+                    dms_kept_pairs_bytes(example_ct, (size_t)capacity);
     uint64_t tile = DMS_LANES * (lane + sizeof(double) * (ROWS + 2 * example_ct)) +
                     sizeof(double) * row_ct +
                     counting_bytes(dms_gram_largest_set(problem, memory_bytes), capacity);
@@ -128,27 +112,6 @@ static struct dms_gram_own_size choose_size(const struct dms_gram_run *run)
         if (dms_gram_own_bytes(run->problem, memory_bytes, &next) <= run->work_bytes)
             size = next;
     return size;
-}
-
-/* Puts examples that are not there behind those that are; 0 added when there is no room. */
-static size_t keep_examples(struct kept_pairs *pairs, size_t size, const uint32_t *examples)
-{
-    size_t new_ct = 0;
-
-    for (size_t i = 0; i < size; i++)
-        new_ct += pairs->places[examples[i]] == 0;
-    if (pairs->size + new_ct > pairs->capacity) {
-        for (size_t i = 0; i < pairs->size; i++)
-            pairs->places[pairs->examples[i]] = 0;
-        pairs->size = 0;
-        new_ct = size;
-    }
-    for (size_t i = 0; i < size; i++)
-        if (pairs->places[examples[i]] == 0) {
-            pairs->examples[pairs->size++] = examples[i];
-            pairs->places[examples[i]] = (uint32_t)pairs->size;
-        }
-    return new_ct;
 }
 
 /* ---- what a target asks for ---- */
@@ -193,23 +156,23 @@ static int covariances(void *context, size_t size, const uint32_t *examples, dou
     const struct request *request = context;
     const struct own_work *work = request->work;
     struct lane *lane = request->lane;
-    struct kept_pairs *pairs = &lane->pairs;
+    struct dms_kept_pairs *pairs = &lane->pairs;
     size_t new_ct;
     int rc;
 
     if (size > pairs->capacity)
         return count_all(request, size, examples, matrix);
-    new_ct = keep_examples(pairs, size, examples);
+    new_ct = dms_kept_pairs_add(pairs, size, examples);
     rc = dms_mask_columns_count(&work->masks, row_words(&work->targets, lane->column),
                                 pairs->size - new_ct, pairs->size, pairs->examples, pairs->counts,
                                 pairs->capacity);
     for (size_t i = 0; rc == DMS_OK && i < size; i++)
         for (size_t j = 0; j <= i; j++) {
-            size_t a = pairs->places[examples[i]] - 1, b = pairs->places[examples[j]] - 1;
-            size_t at = a > b ? a * pairs->capacity + b : b * pairs->capacity + a;
+            size_t a = dms_kept_pairs_place(pairs, examples[i]);
+            size_t b = dms_kept_pairs_place(pairs, examples[j]);
 
             matrix[i * size + j] = matrix[j * size + i] =
-                covariance(lane, examples[i], examples[j], pairs->counts[at]);
+                covariance(lane, examples[i], examples[j], dms_kept_pairs_count(pairs, a, b));
         }
     return rc;
 }
@@ -346,8 +309,7 @@ static void begin_lane(struct own_work *work, struct lane *lane, size_t t)
     target->masks = (struct dms_gram_masks){lane->masks, lane->masks + example_ct,
                                             lane->masks + 2 * example_ct};
     target->refit = work->block->stage == DMS_GRAM_REFIT;
-    lane->pairs.size = 0;
-    memset(lane->pairs.places, 0, example_ct * sizeof *lane->pairs.places);
+    dms_kept_pairs_clear(&lane->pairs);
 }
 
 /* Gives free lanes the next targets of the window; whether any lane has work. */
@@ -431,20 +393,15 @@ static int open_window(struct own_work *work)
 static int create_lane(const struct own_work *work, struct lane *lane)
 {
     size_t example_ct = work->block->run->problem->example_ct;
-    struct kept_pairs *pairs = &lane->pairs;
     int rc = dms_gram_target_create(example_ct, &lane->target);
 
+    if (rc == DMS_OK)
+        rc = dms_kept_pairs_create(example_ct, work->pair_capacity, &lane->pairs);
     if (rc < 0)
         return rc;
-    pairs->capacity = work->pair_capacity;
     lane->masks = dms_alloc(example_ct, 3 * sizeof *lane->masks);
     lane->predictions = dms_alloc(work->masks.row_ct, sizeof *lane->predictions);
-    pairs->examples = dms_alloc(pairs->capacity, sizeof *pairs->examples);
-    pairs->places = dms_alloc(example_ct, sizeof *pairs->places);
-    pairs->counts = dms_alloc(pairs->capacity * pairs->capacity, sizeof *pairs->counts);
-    return lane->masks && lane->predictions && pairs->examples && pairs->places && pairs->counts
-               ? DMS_OK
-               : DMS_ERR_NO_MEMORY;
+    return lane->masks && lane->predictions ? DMS_OK : DMS_ERR_NO_MEMORY;
 }
 
 static int create_tile(const struct own_work *work, struct tile *tile)
@@ -472,9 +429,7 @@ static void free_tile(struct tile *tile)
         dms_gram_target_free(&lane->target);
         free(lane->masks);
         free(lane->predictions);
-        free(lane->pairs.examples);
-        free(lane->pairs.places);
-        free(lane->pairs.counts);
+        dms_kept_pairs_free(&lane->pairs);
     }
     free(tile->values);
     free(tile->sums);
@@ -493,7 +448,7 @@ static int prepare(struct own_work *work)
         rc = dms_mask_columns_read(problem, DMS_ROLE_VALIDATION, &work->validation_masks);
     if (rc < 0)
         return rc;
-    work->pair_capacity = pair_capacity(run->control->memory_bytes, problem->example_ct);
+    work->pair_capacity = dms_kept_pairs_capacity(run->control->memory_bytes, problem->example_ct);
     work->tiles = dms_alloc(work->size.tile_ct, sizeof *work->tiles);
     if (!work->tiles)
         return DMS_ERR_NO_MEMORY;

@@ -54,6 +54,11 @@ bool dms_gram_find_next(const struct dms_gram_block *block, bool shared, size_t 
 /* The moments of target t on the stage's models, for a refit those of both roles added up. */
 struct dms_output_moments dms_gram_moments(const struct dms_gram_block *block, size_t t);
 
+/* The sum of x_k (y - shift - level) over the models of a role. Levels are small where means are
+ * large beside the spread: the difference of two means would not be exact. */
+double dms_gram_sum_products(const struct dms_gram_block *block, enum dms_role role, size_t t,
+                             size_t k, double level);
+
 /* Sets those of a target's path. */
 void dms_gram_set_moments(struct dms_target_path *path, const struct dms_output_moments *moments);
 
@@ -87,7 +92,8 @@ size_t dms_gram_largest_set(const struct dms_problem *problem, uint64_t memory_b
 uint64_t dms_gram_counts_bytes(const struct dms_problem *problem);
 
 /* Without what dms_gram_measure_matrices finds. */
-uint64_t dms_gram_shared_bytes(const struct dms_problem *problem, size_t set_ct);
+uint64_t dms_gram_shared_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
+                               size_t set_ct);
 
 /* Tiles of lanes in work at a time, one a thread at most, and tiles of targets whose outputs are
  * read at a time: no fewer. */

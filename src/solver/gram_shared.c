@@ -15,8 +15,8 @@
 #include "base/pool.h"
 #include "kernels/lanes.h"
 #include "solver/design.h"
-#include "solver/gram_path.h"
 #include "solver/gram_screening.h"
+#include "solver/gram_validation.h"
 #include "solver/pass.h"
 
 /* Columns that are added up at a time: those of the gradient stay in the first cache. */
@@ -35,16 +35,18 @@ struct shared_work {
     size_t dense_from;                   /* weights of a target that is swept over whole rows */
     struct dms_gram_target *targets;     /* in work; path NULL: a free place */
     size_t place_ct;
-    uint32_t *pair_cts; /* scratch of validation errors: set_ct x 2 x example_ct */
-    size_t next;        /* target of the block that was not looked at yet */
+    struct dms_gram_validation *validation; /* NULL: nothing is validated */
+    size_t next;                            /* target of the block that was not looked at yet */
 };
 
-uint64_t dms_gram_shared_bytes(const struct dms_problem *problem, size_t set_ct)
+uint64_t dms_gram_shared_bytes(const struct dms_problem *problem, uint64_t memory_bytes,
+                               size_t set_ct)
 {
     size_t example_ct = problem->example_ct;
     uint64_t solving = dms_gram_matrix_bytes(example_ct) +
                        DMS_GRAM_BATCH * dms_gram_target_bytes(example_ct) +
-                       (3 * sizeof(double) + set_ct * 2 * sizeof(uint32_t)) * (uint64_t)example_ct;
+                       3 * sizeof(double) * (uint64_t)example_ct +
+                       dms_gram_validation_bytes(problem, memory_bytes, set_ct);
     uint64_t counting = 0;
 
     if (!problem->pair_counts)
@@ -148,7 +150,7 @@ static int describe_masks(struct shared_work *work)
 
 struct request {
     struct shared_work *work;
-    uint32_t *pair_cts;
+    size_t place, thread;
 };
 
 static int covariances(void *context, size_t size, const uint32_t *examples, double *matrix)
@@ -159,54 +161,13 @@ static int covariances(void *context, size_t size, const uint32_t *examples, dou
     return DMS_OK;
 }
 
-/* The sum of x_k (y - shift - level) over the models of a role. Levels are small where means are
- * large beside the spread: the difference of two means would not be exact. */
-static double sum_products(const struct dms_gram_block *block, enum dms_role role, size_t t,
-                           size_t k, double level)
-{
-    const struct dms_target_outputs *targets = &block->moments[role];
-    double single = dms_pair_counts_singles(block->run->counts[role])[k];
-    size_t at = (t / DMS_LANES * targets->example_ct + k) * DMS_LANES + t % DMS_LANES;
-
-    return targets->products[at] - single * level;
-}
-
-/* With all in deviations from means over the validation models, and w the weights: the mean of
- * (y - x.w)^2 is var(y) - 2 w.cov(x, y) + w.cov(x).w, from the counts of pairs of these models;
- * besides there is the square of how far the mean prediction is from the mean output. */
 static int validate(void *context, const struct dms_gram_target *target, double *error)
 {
     const struct request *request = context;
-    const struct dms_gram_block *block = request->work->block;
-    const struct dms_pair_counts *counts = block->run->counts[DMS_ROLE_VALIDATION];
-    const uint32_t *singles = dms_pair_counts_singles(counts);
-    const struct dms_output_moments *moments =
-        &block->moments[DMS_ROLE_VALIDATION].moments[target->path->column];
-    double weight = moments->row_weight, sum = 2 * dms_output_null_deviance(moments);
-    double level = dms_output_mean(moments) - dms_gram_path_bias(target);
-    uint32_t *support = request->pair_cts + target->example_ct;
-    size_t support_ct = 0;
+    struct shared_work *work = request->work;
 
-    for (size_t k = 0; k < target->example_ct; k++)
-        if (target->now.weights[k] != 0)
-            support[support_ct++] = (uint32_t)k;
-    for (size_t i = 0; i < support_ct; i++) {
-        size_t a = support[i];
-        double mean = singles[a] / weight, product = 0;
-        int rc = dms_pair_counts_gather(counts, a, i + 1, support, request->pair_cts);
-
-        if (rc < 0)
-            return rc;
-        for (size_t j = 0; j <= i; j++)
-            product += (j < i ? 2 : 1) * target->now.weights[support[j]] *
-                       (request->pair_cts[j] - mean * singles[support[j]]);
-        product -= 2 * sum_products(block, DMS_ROLE_VALIDATION, target->path->column, a,
-                                    moments->sum / weight);
-        sum += target->now.weights[a] * product / weight;
-        level -= mean * target->now.weights[a];
-    }
-    *error = sum + level * level;
-    return DMS_OK;
+    return dms_gram_validation_error(work->validation, request->place, request->thread, target,
+                                     error);
 }
 
 /* How far the best weight of an example is from the one it has. */
@@ -256,8 +217,7 @@ static int step_task(void *context, size_t index, struct dms_working_set *set)
 {
     struct shared_work *work = context;
     const struct dms_gram_run *run = work->block->run;
-    size_t thread = (size_t)(set - run->sets);
-    struct request request = {work, work->pair_cts + 2 * thread * run->problem->example_ct};
+    struct request request = {work, index, (size_t)(set - run->sets)};
     struct dms_gram_rows rows = {&request, covariances, validate, sweep, work->dense_from};
 
     if (!work->targets[index].path)
@@ -300,7 +260,8 @@ static void set_products(const struct dms_gram_block *block, struct dms_gram_tar
                        (moments->shift - block->moments[role].moments[t].shift);
 
         for (size_t k = 0; k < target->example_ct; k++)
-            target->products[k] += sum_products(block, role, t, k, level) / moments->row_weight;
+            target->products[k] +=
+                dms_gram_sum_products(block, role, t, k, level) / moments->row_weight;
     }
 }
 
@@ -315,6 +276,8 @@ static void begin_target(struct shared_work *work, struct dms_gram_target *targe
     target->refit = block->stage == DMS_GRAM_REFIT;
     set_products(block, target, &moments);
     dms_gram_target_begin(target, block->run->problem);
+    if (work->validation)
+        dms_gram_validation_begin(work->validation, (size_t)(target - work->targets));
 }
 
 /* Puts targets that are not finished in the places of those that are; whether there are any. */
@@ -339,7 +302,7 @@ static bool fill_places(struct shared_work *work)
 static int prepare(struct shared_work *work)
 {
     struct dms_gram_run *run = work->block->run;
-    size_t example_ct = run->problem->example_ct, set_ct = run->set_ct;
+    size_t example_ct = run->problem->example_ct;
     int rc = make_matrix(work);
 
     if (rc == DMS_OK)
@@ -354,9 +317,10 @@ static int prepare(struct shared_work *work)
     if (work->dense_from > run->set_limit)
         work->dense_from = run->set_limit;
     work->targets = dms_alloc(DMS_GRAM_BATCH, sizeof *work->targets);
-    work->pair_cts = dms_alloc(set_ct * example_ct, 2 * sizeof *work->pair_cts);
-    if (!work->targets || !work->pair_cts)
+    if (!work->targets)
         return DMS_ERR_NO_MEMORY;
+    if (work->block->stage == DMS_GRAM_PATH && run->counts[DMS_ROLE_VALIDATION])
+        rc = dms_gram_validation_create(work->block, &work->validation);
     for (; rc == DMS_OK && work->place_ct < DMS_GRAM_BATCH; work->place_ct++)
         rc = dms_gram_target_create(example_ct, &work->targets[work->place_ct]);
     return rc;
@@ -367,7 +331,7 @@ static void release(struct shared_work *work)
     for (size_t i = 0; i < work->place_ct; i++)
         dms_gram_target_free(&work->targets[i]);
     free(work->targets);
-    free(work->pair_cts);
+    dms_gram_validation_free(work->validation);
     free(work->means);
     free(work->deviations);
     free(work->scales);

@@ -102,7 +102,8 @@ static uint64_t work_bytes(const struct demand *demand, struct dms_gram_own_size
     uint64_t others = dms_gram_own_bytes(problem, demand->memory_bytes, &own), shared = 0;
 
     if (shares_matrix(problem))
-        shared = dms_gram_shared_bytes(problem, demand->set_ct) + demand->wide_bytes;
+        shared = dms_gram_shared_bytes(problem, demand->memory_bytes, demand->set_ct) +
+                 demand->wide_bytes;
     return shared > others ? shared : others;
 }
 
@@ -256,6 +257,16 @@ struct dms_output_moments dms_gram_moments(const struct dms_gram_block *block, s
     sum.sum += other->sum + between * other->row_weight;
     sum.row_weight += other->row_weight;
     return sum;
+}
+
+double dms_gram_sum_products(const struct dms_gram_block *block, enum dms_role role, size_t t,
+                             size_t k, double level)
+{
+    const struct dms_target_outputs *targets = &block->moments[role];
+    double single = dms_pair_counts_singles(block->run->counts[role])[k];
+    size_t at = (t / DMS_LANES * targets->example_ct + k) * DMS_LANES + t % DMS_LANES;
+
+    return targets->products[at] - single * level;
 }
 
 void dms_gram_set_moments(struct dms_target_path *path, const struct dms_output_moments *moments)

@@ -13,6 +13,9 @@
 #include "solver/pair_build.h"
 #include "solver/pair_counts_parts.h"
 
+/* Cells that are read at a time. */
+#define CELLS_AHEAD 32
+
 /* The sums of a band in memory: as much as there is to gain from larger ones is little. */
 #define BAND_BYTES ((uint64_t)256 << 20)
 
@@ -221,19 +224,36 @@ static size_t tile_of(const struct dms_pair_counts *counts, size_t a, size_t b, 
     return dms_pair_tile_index(counts->side, low / DMS_PAIR_TILE, high / DMS_PAIR_TILE);
 }
 
+/* Each cell is on a page of its own: their way into the cache is begun before the first is read. */
+static void read_some_cells(const struct reading *reading, size_t first, size_t count)
+{
+    const struct dms_pair_counts *counts = reading->counts;
+    const uint32_t *examples = reading->examples + first;
+    size_t a = reading->a, tiles[CELLS_AHEAD], cells[CELLS_AHEAD];
+
+    for (size_t k = 0; k < count; k++) {
+        tiles[k] = tile_of(counts, a, examples[k], &cells[k]);
+        __builtin_prefetch(counts->tiles[tiles[k]] + cells[k] * counts->widths[tiles[k]]);
+    }
+    for (size_t k = 0; k < count; k++) {
+        size_t b = examples[k];
+
+        reading->cells[first + k] = a == b
+                                        ? counts->singles[a]
+                                        : counts->offsets[a] + counts->offsets[b] - counts->center +
+                                              dms_pair_deviation(counts->widths[tiles[k]],
+                                                                 counts->tiles[tiles[k]], cells[k]);
+    }
+}
+
 static void read_cells(void *context)
 {
     const struct reading *reading = context;
-    const struct dms_pair_counts *counts = reading->counts;
-    size_t a = reading->a;
 
-    for (size_t k = 0; k < reading->size; k++) {
-        size_t b = reading->examples[k], cell, index = tile_of(counts, a, b, &cell);
+    for (size_t k = 0; k < reading->size; k += CELLS_AHEAD) {
+        size_t left = reading->size - k;
 
-        reading->cells[k] =
-            a == b ? counts->singles[a]
-                   : counts->offsets[a] + counts->offsets[b] - counts->center +
-                         dms_pair_deviation(counts->widths[index], counts->tiles[index], cell);
+        read_some_cells(reading, k, left < CELLS_AHEAD ? left : CELLS_AHEAD);
     }
 }
 

@@ -166,10 +166,29 @@ static bool sums_up(const struct dms_gram_kernels *kernels, size_t n)
            found.largest_gradient == wanted.largest_gradient && found.weight_ct == wanted.weight_ct;
 }
 
+static bool sums_pairs(const struct dms_gram_kernels *kernels, size_t n)
+{
+    double weights[VALUE_MAX], singles[VALUE_MAX], wanted = 0, size = 0;
+    uint32_t counts[VALUE_MAX];
+
+    for (size_t k = 0; k < n; k++) {
+        double term;
+
+        weights[k] = uniform() - 0.5;
+        singles[k] = floor(uniform() * INT32_MAX);
+        counts[k] = k == 0 ? INT32_MAX : (uint32_t)(uniform() * singles[k]);
+        term = weights[k] * (counts[k] - 0.25 * singles[k]);
+        wanted += term;
+        size += fabs(term);
+    }
+    return fabs(kernels->sum_pairs(n, counts, singles, weights, 0.25) - wanted) <= 1e-14 * size;
+}
+
 static void test_kernels(const char *name)
 {
     const struct dms_gram_kernels *kernels = dms_gram_kernels_by_name(name);
     bool rows = true, multiples = true, wide = true, scaled = true, where = true, sums = true;
+    bool pairs = true;
 
     if (!kernels) {
         diag("this machine cannot run %s", name);
@@ -182,6 +201,7 @@ static void test_kernels(const char *name)
         wide = wide && adds_wide_row(kernels, n);
         scaled = scaled && adds_scaled(kernels, n);
         sums = sums && sums_up(kernels, n);
+        pairs = pairs && sums_pairs(kernels, n);
         where = where && adds_where(kernels, 1, n) && adds_where(kernels, 3, n);
     }
     ok(rows, "%s: rows are added up", name);
@@ -189,6 +209,7 @@ static void test_kernels(const char *name)
     ok(wide, "%s: and rows of 32 bits", name);
     ok(scaled, "%s: and vectors", name);
     ok(where, "%s: and values where a bit is set", name);
+    ok(pairs, "%s: and pairs in deviations", name);
     ok(sums, "%s: what a certificate takes is summed up", name);
 }
 

@@ -156,7 +156,8 @@ static bool is_named(int descriptor, const char *path)
 int dms_open_temporary(const char *path)
 {
     for (;;) {
-        int descriptor = dms_open(path, O_RDWR | O_CREAT, 0666), code;
+        /* A link there would have another file cut off. */
+        int descriptor = dms_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666), code;
 
         if (descriptor < 0)
             return descriptor;

@@ -406,6 +406,23 @@ static void test_atomic_write(const char *path)
     is_int(dms_file_remove(path), DMS_OK, "or was not there");
 }
 
+/* A link at the temporary name leads nowhere: what it points to stays as it is. */
+static void test_temporary_link(const char *path)
+{
+    struct dms_buffer buffer = {0};
+    char link[300];
+
+    snprintf(link, sizeof(link), "%s.link", path);
+    is_int(dms_write_file_atomic(path, "kept", 4), DMS_OK, "somebody's file");
+    ok(symlink(path, link) == 0 && dms_open_temporary(link) < 0, "a link to it is not written to");
+    contains(dms_error_message(), link, "the link is named");
+    is_int(dms_read_file(path, 100, &buffer), DMS_OK, "the file");
+    is_int(buffer.size, 4, "is as it was");
+    dms_buffer_free(&buffer);
+    dms_file_remove(link);
+    dms_file_remove(path);
+}
+
 static void check_path(char *got, const char *wanted)
 {
     is_text(got, wanted, "a path");
@@ -423,6 +440,7 @@ static void test_files(void)
     test_file_failures(path);
     dms_file_remove(path);
     test_atomic_write(path);
+    test_temporary_link(path);
     is_int(entries_in(directory), 0, "nothing is left behind");
     rmdir(directory);
     free(path);

@@ -16,7 +16,6 @@ enum {
     DMS_GRAM_HEAD_BYTES = 128,
     DMS_GRAM_RANGE_BYTES = 16,
     DMS_GRAM_SINGLE_BYTES = 4,
-    DMS_GRAM_ALIGNMENT = 64, /* of what follows the lists */
 };
 
 struct dms_gram_head {

@@ -36,7 +36,7 @@ uint64_t dms_pair_tiles_offset(uint64_t example_ct, uint64_t range_ct)
     uint64_t entry_bytes = dms_pair_tile_ct((size_t)example_ct) * DMS_PAIR_ENTRY_BYTES;
 
     return dms_align(DMS_GRAM_HEAD_BYTES + dms_gram_rows_bytes(example_ct, range_ct) + entry_bytes,
-                     DMS_GRAM_ALIGNMENT);
+                     DMS_PAIR_ALIGNMENT);
 }
 
 int dms_pair_lists_encode(const struct dms_row_set *rows, size_t example_ct,

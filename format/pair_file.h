@@ -8,7 +8,10 @@
 #include "format/gram_file.h"
 #include "format/pair_counts.h"
 
-enum { DMS_PAIR_ENTRY_BYTES = 16 };
+enum {
+    DMS_PAIR_ENTRY_BYTES = 16,
+    DMS_PAIR_ALIGNMENT = 64, /* of the first tile, and so of all */
+};
 
 /* A tile of the file. */
 struct dms_pair_entry {

@@ -1,7 +1,7 @@
 /*
  * The lists and the sums of files of products. Lengths come from a file that anybody may have
  * written over: each is checked against the others before it is used. Sums that come out of it may
- * be any numbers (mod 2^64); their hash says whether they are right.
+ * be any numbers within bounds; their hash says whether they are right.
  */
 #include "format/product_file.h"
 
@@ -74,6 +74,11 @@ int dms_product_lists_encode(const struct dms_row_set *rows, size_t example_ct,
     return DMS_OK;
 }
 
+static bool is_within(int64_t units)
+{
+    return units >= -DMS_PRODUCT_UNITS_MAX && units <= DMS_PRODUCT_UNITS_MAX;
+}
+
 static int decode_entry(uint64_t target, const uint8_t *bytes, struct dms_product_entry *entry)
 {
     *entry = (struct dms_product_entry){
@@ -85,6 +90,7 @@ static int decode_entry(uint64_t target, const uint8_t *bytes, struct dms_produc
         .largest = dms_load_u16(bytes + 26),
     };
     if (entry->width > DMS_PRODUCT_WIDTH_MAX || entry->shift > DMS_PRODUCT_SHIFT_MAX ||
+        !is_within(entry->total) || entry->total % (INT64_C(1) << entry->shift) != 0 ||
         !dms_gram_is_padding(bytes, 28, DMS_PRODUCT_ENTRY_BYTES) ||
         (entry->width == 0 && !dms_gram_is_padding(bytes, 0, DMS_PRODUCT_ENTRY_BYTES)))
         return dms_fail(DMS_ERR_CORRUPT, "the entry of target %" PRIu64 " does not fit", target);
@@ -207,12 +213,13 @@ void dms_product_sums_encode(const struct dms_product_masks *masks, const int64_
     }
 }
 
-void dms_product_sums_decode(const struct dms_product_masks *masks,
+bool dms_product_sums_decode(const struct dms_product_masks *masks,
                              const struct dms_product_entry *entry, const uint8_t *bytes,
                              int64_t *sums)
 {
     struct expectation expectation = expect(masks, entry);
     uint64_t sign = UINT64_C(1) << (8 * entry->width - 1);
+    bool within = true;
 
     for (size_t k = 0; k < masks->example_ct; k++) {
         uint64_t d = 0;
@@ -221,5 +228,7 @@ void dms_product_sums_decode(const struct dms_product_masks *masks,
             d |= (uint64_t)*bytes++ << (8 * byte);
         d = (d ^ sign) - sign; /* its sign, as two's complement has it */
         sums[k] = (int64_t)((d + expected_sum(&expectation, masks->singles[k])) << entry->shift);
+        within = within && is_within(sums[k]);
     }
+    return within;
 }

@@ -34,8 +34,9 @@ struct dms_product_entry {
     uint16_t largest;     /* the largest size of an output, a float16 */
 };
 
-/* m times the largest output, for sums to be kept. */
+/* m times the largest output, for sums to be kept; and what no sum is above then, in units. */
 #define DMS_PRODUCT_SUM_MAX 0x1p28
+#define DMS_PRODUCT_UNITS_MAX (INT64_C(1) << 52)
 
 /* The fingerprint of a target is the sum mod 2^64, over the models, of this times the output in
  * units. Keys are odd: no single output can change unnoticed. */
@@ -56,7 +57,8 @@ int dms_product_lists_encode(const struct dms_row_set *rows, size_t example_ct,
 
 /* Decodes dms_product_lists_bytes bytes into head->range_ct ranges, head->example_ct singles and
  * head->target_ct entries. CORRUPT unless their hash is right, the ranges are a row set of
- * head->row_ct models, no single is above that, and the targets end where the file ends. */
+ * head->row_ct models, no single is above that, totals are within bounds and multiples of their
+ * 2^shift, and the targets end where the file ends. */
 int dms_product_lists_decode(const struct dms_gram_head *head, const uint8_t *bytes,
                              struct dms_id_range *ranges, uint32_t *singles,
                              struct dms_product_entry *entries);
@@ -68,7 +70,8 @@ struct dms_product_masks {
     const uint32_t *singles; /* n_k */
 };
 
-/* Chooses width and shift for example_ct sums, in units, all below 2^53, and entry->total. */
+/* Chooses width and shift for example_ct sums and entry->total, of which none is above
+ * DMS_PRODUCT_UNITS_MAX in size. */
 void dms_product_sums_measure(const struct dms_product_masks *masks, const int64_t *sums,
                               struct dms_product_entry *entry);
 
@@ -76,8 +79,8 @@ void dms_product_sums_measure(const struct dms_product_masks *masks, const int64
 void dms_product_sums_encode(const struct dms_product_masks *masks, const int64_t *sums,
                              const struct dms_product_entry *entry, uint8_t *to);
 
-/* The inverse. */
-void dms_product_sums_decode(const struct dms_product_masks *masks,
+/* The inverse. false: some are above DMS_PRODUCT_UNITS_MAX in size, which none can be. */
+bool dms_product_sums_decode(const struct dms_product_masks *masks,
                              const struct dms_product_entry *entry, const uint8_t *bytes,
                              int64_t *sums);
 

@@ -289,7 +289,8 @@ int command_gram(int argc, char **argv)
         .description =
             "Counts how many models have both training examples of every pair, for the\n"
             "training and the validation models of a fit, and keeps the counts in STORE,\n"
-            "where fits of any number of processes share them.\n",
+            "where fits of any number of processes share them. With --products the sums of\n"
+            "masks times outputs are kept, too.\n",
         .positional_min = 1,
         .positional_max = 1,
         .options = options,

@@ -8,8 +8,8 @@
  * Products: the sum over the models of a row set of mask times output, for all training examples
  * and targets of an output column (X'Y). They are kept as `gram/DIGEST.COLUMN.products`.
  *
- * Both are exact, and depend on their models alone: a file can be removed and made again at any
- * time. Fits find them.
+ * Both are exact, and depend on nothing but the masks and outputs of their models: a file can be
+ * removed and made again at any time. Fits find them.
  */
 #ifndef DMSTORE_GRAM_H
 #define DMSTORE_GRAM_H
@@ -151,7 +151,7 @@ struct dms_products_result {
  * The snapshot may be closed before the products. NOT_FOUND: no such column, or a model of the row
  * set is gone or has no value in it; INVALID: it is not an output of one float16 a target, there
  * are no models or 2^32 and more, or not even 16 targets fit the memory; CONFLICT: the masks are
- * not those of the digest; else as dms_gram_open.
+ * not those of the digest (where products are made); else as dms_gram_open.
  */
 DMS_API int dms_products_open(dms_snapshot *snapshot, const struct dms_row_set *rows,
                               const char *output, const struct dms_gram_options *options,

@@ -193,7 +193,8 @@ static int remove_locked(int descriptor, const char *path)
 
 int dms_remove_temporary(const char *path)
 {
-    int descriptor = dms_open(path, O_RDONLY | O_NONBLOCK, 0), code;
+    /* For writing: some network file systems lock only what may be written. */
+    int descriptor = dms_open(path, O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0), code;
 
     if (descriptor < 0)
         return descriptor == DMS_ERR_NOT_FOUND ? DMS_OK : descriptor;

@@ -250,8 +250,9 @@ static int open_temporary(const char *path)
         nanosleep(&moment, NULL);
         code = dms_open_temporary(path);
     }
-    return code >= 0 || code == DMS_ERR_BUSY ? code
-                                             : dms_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    return code >= 0 || code == DMS_ERR_BUSY
+               ? code
+               : dms_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0666);
 }
 
 int dms_checkpoint_write(const struct dms_checkpoint *checkpoint, const char *path,

@@ -21,6 +21,11 @@ void dms_solver_choose(const struct dms_problem *problem, const struct dms_fit_o
     if (options->solver == DMS_SOLVER_AUTO && options->device == DMS_DEVICE_CUDA) {
         choice->solver = DMS_SOLVER_SAGA;
         snprintf(choice->reason, sizeof choice->reason, "gram runs on the processor only");
+    } else if (options->solver == DMS_SOLVER_AUTO &&
+               problem->row_ct[DMS_ROLE_REFIT] > DMS_GRAM_ROWS_MAX) {
+        choice->solver = DMS_SOLVER_SAGA;
+        snprintf(choice->reason, sizeof choice->reason, "gram takes %d models at most",
+                 DMS_GRAM_ROWS_MAX);
     } else if (options->solver == DMS_SOLVER_AUTO && !fits) {
         choice->solver = DMS_SOLVER_SAGA;
         snprintf(choice->reason, sizeof choice->reason,

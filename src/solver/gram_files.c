@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,8 @@ static bool parse_column(const char **text, uint32_t *column_id)
 
     *text += digit_ct;
     *column_id = (uint32_t)number;
-    return number <= UINT32_MAX;
+    /* One name a column. */
+    return number <= UINT32_MAX && (digit_ct == 1 || (*text)[-(ptrdiff_t)digit_ct] != '0');
 }
 
 /* Whether a file is one of these. */
@@ -257,6 +259,7 @@ struct removal {
     const char *digest; /* NULL: any */
     bool leftovers;     /* only what crashed writers left */
     uint64_t file_ct, bytes;
+    struct dms_error_state failure; /* the first one: the other files are removed all the same */
 };
 
 static int remove_file(void *context, const char *path, const struct dms_gram_name *name)
@@ -270,12 +273,14 @@ static int remove_file(void *context, const char *path, const struct dms_gram_na
         return DMS_OK;
     if (lstat(path, &file) != 0)
         return errno == ENOENT ? DMS_OK : dms_fail_errno("cannot look at '%s'", path);
-    rc = name->unfinished ? dms_remove_temporary(path) : dms_file_remove(path);
-    if (rc == DMS_ERR_BUSY || (rc < 0 && removal->leftovers))
-        return DMS_OK;
+    /* Writers make files; what else has such a name is nobody's. */
+    rc = name->unfinished && S_ISREG(file.st_mode) ? dms_remove_temporary(path)
+                                                   : dms_file_remove(path);
+    if (rc < 0 && rc != DMS_ERR_BUSY && !removal->leftovers && removal->failure.code == 0)
+        dms_error_save(&removal->failure);
     removal->file_ct += rc == DMS_OK;
     removal->bytes += rc == DMS_OK ? (uint64_t)file.st_size : 0;
-    return rc;
+    return DMS_OK;
 }
 
 int dms_gram_remove_file(const char *path)
@@ -307,6 +312,8 @@ int dms_gram_remove(const char *path, const char *digest, uint64_t *removed_byte
                         "itself",
                         path);
     rc = visit_names(path, remove_file, &removal);
+    if (rc == DMS_OK && removal.failure.code != 0)
+        rc = dms_error_restore(&removal.failure);
     if (rc == DMS_OK && digest && removal.file_ct == 0)
         rc = dms_fail(DMS_ERR_NOT_FOUND, "store '%s' has no counts or products of row set %s", path,
                       digest);

@@ -96,6 +96,11 @@ static void move_on_line(struct dms_gram_target *target)
     double span = start->lambda - end->lambda;
     double part = span != 0 ? (start->lambda - now->lambda) / span : 0;
 
+    /* Far beyond the end of a short segment, rounding would be all that there is: lambdas may be as
+     * good as equal. */
+    if (!(fabs(part) <= LONGEST_STRIDE))
+        part = 0;
+
     for (size_t k = 0; k < target->example_ct; k++) {
         now->weights[k] = start->weights[k] + part * (end->weights[k] - start->weights[k]);
         now->gradients[k] = start->gradients[k] + part * (end->gradients[k] - start->gradients[k]);
@@ -208,6 +213,22 @@ void dms_gram_path_refuse(struct dms_gram_target *target)
     target->at_lambda = true;
     target->worst_between = INFINITY;
     target->stride = (target->stride + 1) / 2;
+}
+
+bool dms_gram_path_retreat(struct dms_gram_target *target)
+{
+    struct dms_target_path *path = target->path;
+
+    if (target->refit || target->index == path->path_ct)
+        return false;
+    copy_point(target, &target->start, &target->now);
+    target->now.lambda = path->lambda;
+    target->index = path->path_ct;
+    target->at_lambda = false;
+    target->stride = 1;
+    target->worst_between = INFINITY;
+    path->pass_ct = target->sweep_ct = 0;
+    return true;
 }
 
 void dms_gram_path_go_back(struct dms_gram_target *target)

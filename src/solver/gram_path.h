@@ -23,6 +23,10 @@ int dms_gram_path_accept(struct dms_gram_target *target, const struct dms_proble
 /* The weights are none: what was interpolated is to become one. */
 void dms_gram_path_refuse(struct dms_gram_target *target);
 
+/* Whether the lambda in work is farther down than the path's next one; the target turns to that
+ * then, from the last solution on. */
+bool dms_gram_path_retreat(struct dms_gram_target *target);
+
 /* Sets the weights of the last solution that was taken. */
 void dms_gram_path_go_back(struct dms_gram_target *target);
 

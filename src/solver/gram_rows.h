@@ -1,5 +1,5 @@
 /*
- * What is left of a row set when some of its models are counted.
+ * What is left of a row set when some of its models are counted or multiplied.
  */
 #ifndef DMS_SOLVER_GRAM_ROWS_H
 #define DMS_SOLVER_GRAM_ROWS_H

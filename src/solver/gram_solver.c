@@ -558,6 +558,9 @@ int dms_gram_solve(const struct dms_problem *problem, const struct dms_solve_con
     uint64_t first_block = 0;
     int rc = dms_problem_check(problem);
 
+    if (rc == DMS_OK && problem->row_ct[DMS_ROLE_REFIT] > DMS_GRAM_ROWS_MAX)
+        rc = dms_fail(DMS_ERR_INVALID, "the gram solver takes %d models at most: take saga",
+                      DMS_GRAM_ROWS_MAX);
     if (rc < 0)
         return rc;
     run.refit = problem->refit && problem->row_ct[DMS_ROLE_VALIDATION] > 0;

@@ -270,8 +270,13 @@ int dms_gram_target_step(struct dms_gram_target *target, const struct dms_proble
         dms_gram_path_refuse(target);
         dense = is_dense(target, rows, limit);
         count = dense ? &target->sweep_ct : &path->pass_ct;
-        if (target->step_ct++ >= max_steps || (*count)++ >= STEPS_AT_LAMBDA)
+        if (target->step_ct++ >= max_steps)
             return give_up(target, problem);
+        if ((*count)++ >= STEPS_AT_LAMBDA) {
+            if (!dms_gram_path_retreat(target))
+                return give_up(target, problem);
+            continue;
+        }
         if (!dense)
             return move(target, problem, rows, &certificate, set, limit);
         target->at_lambda = true;

@@ -37,15 +37,25 @@ struct products_job {
 
 /* ---- what is there ---- */
 
+/* Whether products of a column can be kept: its outputs are whole numbers of one unit. */
+static bool has_units(const struct dms_column *column)
+{
+    return column->kind == DMS_COLUMN_OUTPUT && column->dtype == DMS_F16 &&
+           column->values_per_target == 1;
+}
+
 int dms_products_find(const dms_snapshot *snapshot, const struct dms_row_set *rows,
                       const struct dms_column *column, dms_products **products)
 {
-    char *path = dms_gram_path(dms_snapshot_path(snapshot), rows, DMS_GRAM_PRODUCTS, column->id);
     struct dms_snapshot_info info;
     dms_products *found = NULL;
+    char *path;
     int rc;
 
     *products = NULL;
+    if (!has_units(column))
+        return DMS_OK;
+    path = dms_gram_path(dms_snapshot_path(snapshot), rows, DMS_GRAM_PRODUCTS, column->id);
     if (!path)
         return DMS_ERR_NO_MEMORY;
     dms_snapshot_info(snapshot, &info);
@@ -161,6 +171,8 @@ static int find_base(struct products_job *job)
     rc = dms_row_set_check(job->rows, "multiplied", &hashes);
     if (rc == DMS_OK)
         rc = dms_gram_each(dms_snapshot_path(job->snapshot), consider_base, &search);
+    if (rc == DMS_ERR_PERMISSION) /* of the directory: there is nothing to add to */
+        rc = DMS_OK;
     dms_model_hashes_free(&hashes);
     if (rc == DMS_OK && job->base)
         rc = compare_outputs(job, job->base, &same);
@@ -177,7 +189,6 @@ static int write_file(struct products_job *job, struct dms_gram_writer *writer)
                                                .example_ct =
                                                    dms_snapshot_schema(job->snapshot)->example_ct,
                                                .rows = job->rows};
-    struct dms_products_made made = {0};
     struct dms_id_range *ranges = NULL;
     size_t range_ct;
     uint64_t base_ct = 0;
@@ -192,11 +203,10 @@ static int write_file(struct products_job *job, struct dms_gram_writer *writer)
             set_models(job, ranges, range_ct, job->rows->row_ct - base_ct);
     }
     if (rc == DMS_OK)
-        rc = dms_products_write(&job->task, job->base, &description, writer, &made);
+        rc = dms_products_write(&job->task, job->base, &description, writer, &job->result.pass_ct);
     free(ranges);
     job->result.origin = job->base ? DMS_GRAM_ADDED : DMS_GRAM_COUNTED;
     job->result.counted_ct = job->rows->row_ct - base_ct;
-    job->result.pass_ct = made.pass_ct;
     return rc;
 }
 
@@ -260,8 +270,7 @@ static int find_column(const dms_snapshot *snapshot, const char *output,
     if (rc < 0)
         return rc;
     *column = &schema->columns[index];
-    if ((*column)->kind != DMS_COLUMN_OUTPUT || (*column)->dtype != DMS_F16 ||
-        (*column)->values_per_target != 1)
+    if (!has_units(*column))
         return dms_fail(DMS_ERR_INVALID,
                         "products are kept of outputs of one float16 a target, which column '%s' "
                         "is not",

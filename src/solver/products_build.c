@@ -185,7 +185,6 @@ struct making {
     struct dms_product_entry *entries; /* of all targets */
     uint8_t *bytes; /* of the block, DMS_PRODUCT_WIDTH_MAX x example_ct a target */
     const struct dms_target_outputs *outputs;
-    uint64_t kept_ct;
 };
 
 static int64_t to_units(double value)
@@ -232,21 +231,21 @@ static bool begin_entry(const struct making *making, size_t t, struct dms_produc
     const struct dms_output_print *print = &outputs->prints[t];
     double largest = print->largest;
 
-    *entry = (struct dms_product_entry){
-        .fingerprint = print->fingerprint,
-        .total = to_units(moments->sum + moments->row_weight * moments->shift),
-    };
+    *entry = (struct dms_product_entry){.fingerprint = print->fingerprint};
     if (making->base) {
         const struct dms_product_entry *base = dms_products_entry(making->base, outputs->first + t);
 
         if (base->width == 0)
             return false;
         entry->fingerprint += base->fingerprint;
-        entry->total += base->total;
+        entry->total = base->total;
         largest = fmax(largest, to_output(base->largest));
     }
+    if (!is_exact(outputs, t, largest, making->description->rows->row_ct))
+        return false;
     entry->largest = to_half(largest);
-    return is_exact(outputs, t, largest, making->description->rows->row_ct);
+    entry->total += to_units(moments->sum + moments->row_weight * moments->shift);
+    return true;
 }
 
 static int make_target(void *context, size_t t)
@@ -283,7 +282,6 @@ static int append_block(struct making *making)
     for (size_t t = 0; rc == DMS_OK && t < outputs->target_ct; t++) {
         const struct dms_product_entry *entry = &making->entries[outputs->first + t];
 
-        making->kept_ct += entry->width > 0;
         rc = dms_gram_writer_append(making->writer,
                                     making->bytes + t * DMS_PRODUCT_WIDTH_MAX * outputs->example_ct,
                                     entry->width * outputs->example_ct);
@@ -341,7 +339,7 @@ static int finish(struct making *making, const struct dms_column *column)
 
 int dms_products_write(const struct dms_products_task *task, const dms_products *base,
                        const struct dms_gram_description *description,
-                       struct dms_gram_writer *writer, struct dms_products_made *made)
+                       struct dms_gram_writer *writer, uint64_t *pass_ct)
 {
     struct making making = {
         .base = base, .description = description, .writer = writer, .pool = task->pool};
@@ -357,7 +355,7 @@ int dms_products_write(const struct dms_products_task *task, const dms_products 
         rc = run_passes(&passes, &making, make_block);
     if (rc == DMS_OK)
         rc = finish(&making, task->column);
-    *made = (struct dms_products_made){passes.pass_ct, making.kept_ct};
+    *pass_ct = passes.pass_ct;
     free(making.singles);
     free(making.entries);
     return rc;

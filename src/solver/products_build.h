@@ -28,16 +28,11 @@ struct dms_products_task {
 int dms_products_compare(const struct dms_products_task *task, const dms_products *products,
                          bool *same);
 
-struct dms_products_made {
-    uint64_t pass_ct; /* over the masks of the task's models */
-    uint64_t kept_ct; /* targets with sums */
-};
-
 /* Multiplies the task's models, adds the sums of `base` (of the other models of description->rows,
- * NULL: there are none), and finishes the file of the writer. INVALID: not even a tile of targets
- * fits the memory. */
+ * NULL: there are none), and finishes the file of the writer. *pass_ct: passes over the masks of
+ * the task's models. INVALID: not even a tile of targets fits the memory. */
 int dms_products_write(const struct dms_products_task *task, const dms_products *base,
                        const struct dms_gram_description *description,
-                       struct dms_gram_writer *writer, struct dms_products_made *made);
+                       struct dms_gram_writer *writer, uint64_t *pass_ct);
 
 #endif

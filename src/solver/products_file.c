@@ -178,8 +178,9 @@ int dms_products_sums(const dms_products *products, uint64_t target, int64_t *su
                       "products '%s': checksum mismatch in target %" PRIu64 " at offset 0x%" PRIx64
                       ": remove it with 'dmstore gram --remove'",
                       products->path, target, entry->offset);
-    if (rc == DMS_OK)
-        dms_product_sums_decode(&masks, entry, bytes, sums);
+    if (rc == DMS_OK && !dms_product_sums_decode(&masks, entry, bytes, sums))
+        rc = dms_fail(DMS_ERR_CORRUPT, "products '%s': sums of target %" PRIu64 " do not fit",
+                      products->path, target);
     free(bytes);
     return rc;
 }

@@ -23,7 +23,7 @@ static void require_sound(const struct dms_gram_head *head, const struct dms_row
     uint64_t end = dms_pair_tiles_offset(head->example_ct, head->range_ct), row_ct = 0;
 
     for (size_t t = 0; t < tile_ct; t++) {
-        require(entries[t].offset == end && end % DMS_GRAM_ALIGNMENT == 0);
+        require(entries[t].offset == end && end % DMS_PAIR_ALIGNMENT == 0);
         end += entries[t].width * DMS_PAIR_TILE_CELLS;
     }
     require(end == head->file_bytes);

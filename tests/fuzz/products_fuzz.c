@@ -31,17 +31,29 @@ static void require_sound(const struct dms_gram_head *head, const uint32_t *sing
         require(singles[k] <= head->row_ct);
 }
 
-/* Decodes what comes behind the lists as the sums of each target. */
+/* Decodes what comes behind the lists as the sums of each target; those that are within bounds have
+ * a form that holds them. */
 static void decode_sums(const struct dms_gram_head *head, const uint32_t *singles,
                         const struct dms_product_entry *entries, const uint8_t *bytes, size_t size)
 {
     const struct dms_product_masks masks = {(size_t)head->example_ct, head->row_ct, singles};
     int64_t *sums = malloc(masks.example_ct * sizeof(*sums));
 
-    require(sums != NULL);
+    uint8_t *room = malloc(masks.example_ct * DMS_PRODUCT_WIDTH_MAX);
+
+    require(sums != NULL && room != NULL);
     for (uint64_t t = 0; t < head->target_ct; t++)
-        if (entries[t].width > 0 && size / entries[t].width >= masks.example_ct)
-            dms_product_sums_decode(&masks, &entries[t], bytes, sums);
+        if (entries[t].width > 0 && size / entries[t].width >= masks.example_ct &&
+            dms_product_sums_decode(&masks, &entries[t], bytes, sums)) {
+            struct dms_product_entry again = {.total = entries[t].total};
+
+            dms_product_sums_measure(&masks, sums, &again);
+            require(again.width > 0 && again.width <= DMS_PRODUCT_WIDTH_MAX);
+            require(again.shift <= DMS_PRODUCT_SHIFT_MAX);
+            memset(room, 0, masks.example_ct * DMS_PRODUCT_WIDTH_MAX);
+            dms_product_sums_encode(&masks, sums, &again, room);
+        }
+    free(room);
     free(sums);
 }
 

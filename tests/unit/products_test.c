@@ -37,7 +37,8 @@ static bool returns(const struct dms_product_masks *masks, const int64_t *sums, 
 
     dms_product_sums_measure(masks, sums, &entry);
     dms_product_sums_encode(masks, sums, &entry, bytes);
-    dms_product_sums_decode(masks, &entry, bytes, again);
+    if (!dms_product_sums_decode(masks, &entry, bytes, again))
+        return false;
     if (entry.width != width || entry.shift != shift)
         diag("width %u, shift %u", entry.width, entry.shift);
     return entry.width == width && entry.shift == shift &&

@@ -149,15 +149,18 @@ static double take_output(const struct batch_work *work, size_t row, size_t targ
     return y;
 }
 
-/* The outputs of a tile on the rows of the batch. */
+/* The outputs of a tile on the rows of the batch; values: what products are made of, or NULL. */
 static void take_outputs(const struct batch_work *work, size_t tile, double *values)
 {
     size_t first = tile * DMS_LANES;
 
     for (size_t i = 0; i < work->batch->row_ct; i++)
-        for (size_t l = 0; l < DMS_LANES; l++)
-            values[i * DMS_LANES + l] =
-                first + l < work->targets->target_ct ? take_output(work, i, first + l) : 0;
+        for (size_t l = 0; l < DMS_LANES; l++) {
+            double y = first + l < work->targets->target_ct ? take_output(work, i, first + l) : 0;
+
+            if (values)
+                values[i * DMS_LANES + l] = y;
+        }
 }
 
 static int take_tile(void *context, size_t index)
@@ -169,19 +172,22 @@ static int take_tile(void *context, size_t index)
     size_t tile = work->tiles ? work->tiles[index] : index;
     size_t value_ct = (size_t)batch->row_ct * DMS_LANES;
     size_t product_ct = targets->example_ct * DMS_LANES;
-    double *values = dms_alloc_aligned(64, value_ct * sizeof *values + kernels->workspace_bytes);
+    double *values;
 
+    if (!work->multiplies) {
+        take_outputs(work, tile, NULL);
+        return DMS_OK;
+    }
+    values = dms_alloc_aligned(64, value_ct * sizeof *values + kernels->workspace_bytes);
     if (!values)
         return DMS_ERR_NO_MEMORY;
     take_outputs(work, tile, values);
-    if (work->multiplies) {
-        kernels->multiply_transposed(batch->mask_columns, targets->example_ct, batch->row_ct,
-                                     targets->example_ct, values, targets->sums + tile * product_ct,
-                                     values + value_ct);
-        dms_lane_updates_get(sizeof(double))
-            ->accumulate(product_ct, targets->sums + tile * product_ct,
-                         targets->products + tile * product_ct);
-    }
+    kernels->multiply_transposed(batch->mask_columns, targets->example_ct, batch->row_ct,
+                                 targets->example_ct, values, targets->sums + tile * product_ct,
+                                 values + value_ct);
+    dms_lane_updates_get(sizeof(double))
+        ->accumulate(product_ct, targets->sums + tile * product_ct,
+                     targets->products + tile * product_ct);
     free(values);
     return DMS_OK;
 }

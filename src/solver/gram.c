@@ -11,12 +11,10 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/pool.h"
 #include "solver/cuda_pairs.h"
 #include "solver/gram_rows.h"
 #include "solver/pair_counts_parts.h"
-#include "solver/split.h"
 #include "store/snapshot.h"
 
 void dms_gram_options_init(struct dms_gram_options *options)
@@ -82,18 +80,12 @@ static int open_existing(struct gram_job *job, struct dms_pair_counts **counts)
     return DMS_OK;
 }
 
-/* The search for counts to add to. */
-struct base_search {
-    struct gram_job *job;
-    const struct dms_model_hashes *hashes;
-};
-
 /* Takes a file that has more of the models than what was found before. One that cannot be used is
  * none: it is not what was asked for. */
-static int consider_base(void *context, const char *path, const struct dms_gram_name *name)
+static int consider_base(void *context, const char *path, const struct dms_gram_name *name,
+                         const struct dms_model_hashes *hashes)
 {
-    const struct base_search *search = context;
-    struct gram_job *job = search->job;
+    struct gram_job *job = context;
     struct dms_pair_counts *found = NULL;
     uint64_t best_ct = job->base ? dms_pair_counts_row_ct(job->base) : 0;
 
@@ -101,7 +93,7 @@ static int consider_base(void *context, const char *path, const struct dms_gram_
         dms_pair_counts_open(path, job->info.store_uuid, &found) < 0)
         return DMS_OK;
     if (found->example_ct != job->example_ct ||
-        !dms_row_set_can_grow(job->rows, dms_pair_counts_rows(found), best_ct, search->hashes)) {
+        !dms_row_set_can_grow(job->rows, dms_pair_counts_rows(found), best_ct, hashes)) {
         dms_pair_counts_free(found);
         return DMS_OK;
     }
@@ -116,19 +108,10 @@ static int consider_base(void *context, const char *path, const struct dms_gram_
 static int prepare_rows(struct gram_job *job)
 {
     struct dms_row_set none = {0};
-    struct dms_model_hashes hashes;
-    struct base_search search = {.job = job, .hashes = &hashes};
     const struct dms_row_set *counted = &none;
-    int rc = dms_model_hashes_read(job->snapshot, 0, dms_pool_threads(job->pool), &hashes);
+    int rc = dms_gram_search(job->snapshot, job->rows, "counted", dms_pool_threads(job->pool),
+                             consider_base, job);
 
-    if (rc < 0)
-        return rc;
-    rc = dms_row_set_check(job->rows, "counted", &hashes);
-    if (rc == DMS_OK)
-        rc = dms_gram_each(dms_snapshot_path(job->snapshot), consider_base, &search);
-    if (rc == DMS_ERR_PERMISSION) /* of the directory: there is nothing to add to */
-        rc = DMS_OK;
-    dms_model_hashes_free(&hashes);
     if (rc == DMS_OK && job->base)
         counted = dms_pair_counts_rows(job->base);
     if (rc == DMS_OK)

@@ -11,6 +11,8 @@
 #include "solver/gram_writer.h"
 #include "solver/pair_build.h"
 
+struct dms_model_hashes; /* solver/split.h */
+
 /* As dms_gram_open, with the threads of a pool (options->thread_ct is not looked at). The caller
  * ends *counts with dms_pair_counts_free. */
 int dms_pair_counts_get(dms_snapshot *snapshot, const struct dms_row_set *rows,
@@ -36,6 +38,16 @@ char *dms_gram_path(const char *store_path, const struct dms_row_set *rows, enum
 int dms_gram_each(const char *store_path,
                   int (*visit)(void *context, const char *path, const struct dms_gram_name *name),
                   void *context);
+
+/* (gram_rows.c) Checks that the models of `rows` are in the snapshot with the masks of the digest
+ * (`role` is what messages call them), then calls visit(context, path, name, hashes) for every
+ * finished file, as dms_gram_each: one of them may be of some of these models. A directory that
+ * cannot be read has none. */
+int dms_gram_search(dms_snapshot *snapshot, const struct dms_row_set *rows, const char *role,
+                    unsigned thread_ct,
+                    int (*visit)(void *context, const char *path, const struct dms_gram_name *name,
+                                 const struct dms_model_hashes *hashes),
+                    void *context);
 
 /* PERMISSION: the snapshot is of a manifest, which is for reading. */
 int dms_gram_check_writable(const dms_snapshot *snapshot);

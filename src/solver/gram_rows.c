@@ -11,6 +11,7 @@
 #include "solver/gram.h"
 #include "solver/gram_rows.h"
 #include "solver/split.h"
+#include "store/snapshot.h"
 
 /* ---- choosing ---- */
 
@@ -49,6 +50,43 @@ void dms_row_sets_free(struct dms_row_sets *sets)
     free(sets->validation.ranges);
     free(sets->held_out.ranges);
     *sets = (struct dms_row_sets){0};
+}
+
+/* ---- what is there of them ---- */
+
+struct search {
+    int (*visit)(void *context, const char *path, const struct dms_gram_name *name,
+                 const struct dms_model_hashes *hashes);
+    void *context;
+    struct dms_model_hashes hashes;
+};
+
+static int visit_file(void *context, const char *path, const struct dms_gram_name *name)
+{
+    const struct search *search = context;
+
+    return search->visit(search->context, path, name, &search->hashes);
+}
+
+int dms_gram_search(dms_snapshot *snapshot, const struct dms_row_set *rows, const char *role,
+                    unsigned thread_ct,
+                    int (*visit)(void *context, const char *path, const struct dms_gram_name *name,
+                                 const struct dms_model_hashes *hashes),
+                    void *context)
+{
+    struct search search = {.visit = visit, .context = context};
+    int rc = dms_model_hashes_read(snapshot, 0, thread_ct, &search.hashes);
+
+    if (rc < 0)
+        return rc;
+    rc = dms_row_set_check(rows, role, &search.hashes);
+    if (rc == DMS_OK) {
+        rc = dms_gram_each(dms_snapshot_path(snapshot), visit_file, &search);
+        if (rc == DMS_ERR_PERMISSION)
+            rc = DMS_OK;
+    }
+    dms_model_hashes_free(&search.hashes);
+    return rc;
 }
 
 /* ---- differences ---- */

@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "solver/gram_head.h"
 #include "solver/pair_counts_parts.h"
 
 /* What is known of a tile. */
@@ -45,26 +46,6 @@ const struct dms_gram_head *dms_pair_map_head(const struct dms_pair_map *map)
 }
 
 /* ---- opening ---- */
-
-static int read_head(int descriptor, const uint8_t *store_uuid, struct dms_pair_map *map)
-{
-    uint8_t bytes[DMS_GRAM_HEAD_BYTES];
-    uint64_t file_bytes;
-    int rc = dms_file_size(descriptor, map->path, &file_bytes);
-
-    if (rc == DMS_OK && file_bytes < DMS_GRAM_HEAD_BYTES)
-        rc = dms_fail(DMS_ERR_CORRUPT, "it is cut off: %" PRIu64 " bytes are no head", file_bytes);
-    if (rc == DMS_OK)
-        rc = dms_pread_full(descriptor, map->path, bytes, sizeof bytes, 0);
-    if (rc == DMS_OK)
-        rc = dms_pair_head_decode(bytes, &map->head);
-    if (rc == DMS_OK && store_uuid && memcmp(map->head.store_uuid, store_uuid, DMS_UUID_BYTES) != 0)
-        rc = dms_fail(DMS_ERR_INVALID, "it is of another store");
-    if (rc == DMS_OK && file_bytes != map->head.file_bytes)
-        rc = dms_fail(DMS_ERR_CORRUPT, "it has %" PRIu64 " bytes, not %" PRIu64, file_bytes,
-                      map->head.file_bytes);
-    return rc;
-}
 
 static int read_lists(int descriptor, struct dms_pair_map *map, uint32_t *singles)
 {
@@ -113,10 +94,9 @@ static int fill_counts(int descriptor, struct dms_pair_map *map, struct dms_pair
 static int open_map(int descriptor, const uint8_t *store_uuid, struct dms_pair_map *map,
                     struct dms_pair_counts **counts)
 {
-    int rc = dms_file_check_regular(descriptor, map->path);
+    int rc =
+        dms_gram_head_read(descriptor, map->path, store_uuid, dms_pair_head_decode, &map->head);
 
-    if (rc == DMS_OK)
-        rc = read_head(descriptor, store_uuid, map);
     if (rc == DMS_OK)
         rc = dms_pair_counts_create((size_t)map->head.example_ct, map->head.row_ct, counts);
     if (rc == DMS_OK)

@@ -11,7 +11,6 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/pool.h"
 #include "format/schema.h"
 #include "solver/gram.h"
@@ -19,7 +18,6 @@
 #include "solver/gram_writer.h"
 #include "solver/products_build.h"
 #include "solver/products_file.h"
-#include "solver/split.h"
 #include "store/snapshot.h"
 
 /* One search, and what is made when it finds nothing. */
@@ -118,17 +116,12 @@ static int open_current(struct products_job *job, dms_products **products)
 
 /* ---- what can be added to ---- */
 
-struct base_search {
-    struct products_job *job;
-    const struct dms_model_hashes *hashes;
-};
-
 /* Takes a file that has more of the models than what was found before. One that cannot be used is
  * none: it is not what was asked for. */
-static int consider_base(void *context, const char *path, const struct dms_gram_name *name)
+static int consider_base(void *context, const char *path, const struct dms_gram_name *name,
+                         const struct dms_model_hashes *hashes)
 {
-    const struct base_search *search = context;
-    struct products_job *job = search->job;
+    struct products_job *job = context;
     uint64_t best_ct = job->base ? dms_products_rows(job->base)->row_ct : 0;
     dms_products *found = NULL;
     const struct dms_gram_head *head;
@@ -139,7 +132,7 @@ static int consider_base(void *context, const char *path, const struct dms_gram_
     head = dms_products_head(found);
     if (head->column_id != job->column->id || head->target_ct != job->column->target_ct ||
         head->example_ct != dms_snapshot_schema(job->snapshot)->example_ct ||
-        !dms_row_set_can_grow(job->rows, dms_products_rows(found), best_ct, search->hashes)) {
+        !dms_row_set_can_grow(job->rows, dms_products_rows(found), best_ct, hashes)) {
         dms_products_close(found);
         return DMS_OK;
     }
@@ -161,19 +154,10 @@ static void drop_base(struct products_job *job)
 /* Holds the row set against the snapshot, and finds products of some of its models. */
 static int find_base(struct products_job *job)
 {
-    struct dms_model_hashes hashes;
-    struct base_search search = {.job = job, .hashes = &hashes};
     bool same = true;
-    int rc = dms_model_hashes_read(job->snapshot, 0, dms_pool_threads(job->task.pool), &hashes);
+    int rc = dms_gram_search(job->snapshot, job->rows, "multiplied",
+                             dms_pool_threads(job->task.pool), consider_base, job);
 
-    if (rc < 0)
-        return rc;
-    rc = dms_row_set_check(job->rows, "multiplied", &hashes);
-    if (rc == DMS_OK)
-        rc = dms_gram_each(dms_snapshot_path(job->snapshot), consider_base, &search);
-    if (rc == DMS_ERR_PERMISSION) /* of the directory: there is nothing to add to */
-        rc = DMS_OK;
-    dms_model_hashes_free(&hashes);
     if (rc == DMS_OK && job->base)
         rc = compare_outputs(job, job->base, &same);
     if (rc == DMS_OK && !same)

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "solver/gram_head.h"
 
 struct dms_products {
     char *path;
@@ -36,29 +37,6 @@ void dms_products_close(dms_products *products)
 }
 
 /* ---- opening ---- */
-
-static int read_head(dms_products *products, const uint8_t *store_uuid)
-{
-    struct dms_gram_head *head = &products->head;
-    uint8_t bytes[DMS_GRAM_HEAD_BYTES];
-    uint64_t file_bytes;
-    int rc = dms_file_check_regular(products->descriptor, products->path);
-
-    if (rc == DMS_OK)
-        rc = dms_file_size(products->descriptor, products->path, &file_bytes);
-    if (rc == DMS_OK && file_bytes < DMS_GRAM_HEAD_BYTES)
-        rc = dms_fail(DMS_ERR_CORRUPT, "it is cut off: %" PRIu64 " bytes are no head", file_bytes);
-    if (rc == DMS_OK)
-        rc = dms_pread_full(products->descriptor, products->path, bytes, sizeof bytes, 0);
-    if (rc == DMS_OK)
-        rc = dms_product_head_decode(bytes, head);
-    if (rc == DMS_OK && store_uuid && memcmp(head->store_uuid, store_uuid, DMS_UUID_BYTES) != 0)
-        rc = dms_fail(DMS_ERR_INVALID, "it is of another store");
-    if (rc == DMS_OK && file_bytes != head->file_bytes)
-        rc = dms_fail(DMS_ERR_CORRUPT, "it has %" PRIu64 " bytes, not %" PRIu64, file_bytes,
-                      head->file_bytes);
-    return rc;
-}
 
 static int read_lists(dms_products *products)
 {
@@ -101,7 +79,8 @@ int dms_products_file_read(int descriptor, const char *path, const uint8_t *stor
     made->descriptor = descriptor;
     made->path = dms_strdup(path);
     if (made->path)
-        rc = read_head(made, store_uuid);
+        rc = dms_gram_head_read(made->descriptor, path, store_uuid, dms_product_head_decode,
+                                &made->head);
     if (rc == DMS_OK)
         rc = read_lists(made);
     if (rc < 0)
